@@ -1,0 +1,39 @@
+# Every target does all of its own set-up. Needed: Python (see min_python in settings.ini), pip, make.
+PYTHON ?= python3
+VENV   ?= .venv
+JOBS   ?= 1
+SHELL  := /bin/sh
+
+KEY    := $(shell cat settings.ini setup.py pyproject.toml | cksum | cut -d' ' -f1)
+STAMP  := $(VENV)/.installed-$(KEY)
+BIN    := $(VENV)/bin
+
+.PHONY: help setup figures test check lab clean
+.DEFAULT_GOAL := help
+
+help:            ## this list
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*##/  make \1\t/' | expand -t 18
+	@echo "Variables: PYTHON=python3.12 (another interpreter), VENV=folder, JOBS=2 (notebooks side by side)."
+	@echo "An extra package index, for example with CPU builds of torch: PIP_EXTRA_INDEX_URL=address make setup"
+
+setup: $(STAMP)  ## create the virtual environment; done by all other targets when needed
+
+figures: $(STAMP) ## run every notebook, renew figures/, notebook outputs and README.md
+	@$(BIN)/stal reproduce --jobs $(JOBS)
+
+test: $(STAMP)   ## library in step, notebooks clean, all tests
+	@$(BIN)/python -m pytest -q tests
+
+check: $(STAMP)  ## regenerate everything into runs/check and compare with the committed figures
+	@rm -rf runs/check
+	@$(BIN)/stal reproduce --jobs $(JOBS) --output runs/check --against figures
+
+lab: $(STAMP)    ## JupyterLab on the notebooks
+	@$(BIN)/jupyter lab --notebook-dir nbs
+
+clean:           ## remove the virtual environment and scratch runs
+	rm -rf $(VENV) runs *.egg-info
+
+$(STAMP):
+	@$(PYTHON) .ci/setup.py $(VENV)
+	@touch $@

@@ -1,0 +1,132 @@
+"The command line as a person meets it: a real process, real files, exit codes."
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib.resources import files
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from stal.figures import read_manifest
+
+STAL = [os.path.join(os.path.dirname(sys.executable), "stal")]
+
+
+def stal(*words, cwd=None):
+    return subprocess.run([*STAL, *map(str, words)], capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture
+def holiday(tmp_path):
+    "97 good photographs and three that cannot be used"
+    folder = tmp_path / "holiday"
+    folder.mkdir()
+    pixels = np.asarray(Image.open(files("sklearn.datasets.images") / "china.jpg"))
+    for i in range(97):
+        Image.fromarray(np.roll(pixels, i, axis=1)).save(folder / f"{i:03d}.jpg", quality=90)
+    (folder / "cut.jpg").write_bytes((folder / "000.jpg").read_bytes()[:20_000])
+    (folder / "empty.png").touch()
+    Image.new("RGB", (1, 1)).save(folder / "one.png")
+    return folder
+
+
+def test_three_bad_files_among_a_hundred_are_all_named(holiday):
+    run = stal("spectrum", holiday)
+    assert run.returncode == 1 and run.stdout == ""
+    assert [name for name in ("cut.jpg", "empty.png", "one.png") if name in run.stderr] == ["cut.jpg", "empty.png", "one.png"]
+    assert "3 of 100 files cannot be used; --skip-bad" in run.stderr and "Traceback" not in run.stderr
+    run = stal("spectrum", holiday, "--skip-bad", "--json", holiday.parent / "out.json")
+    assert run.returncode == 0 and "mean of 97" in run.stdout
+    document = json.loads((holiday.parent / "out.json").read_text())
+    assert len(document["files"]) == 97 and len(document["failed"]) == 3
+
+
+def broken(name, path, jpeg):
+    "Write one kind of unusable file"
+    if name == "truncated.jpg": path.write_bytes(jpeg[: len(jpeg) // 2])
+    elif name == "empty.jpg": path.touch()
+    elif name == "text.png": path.write_text("no image")
+    elif name == "one.png": Image.new("RGB", (1, 1)).save(path)
+    elif name == "bomb.png": Image.new("1", (20_000, 20_000)).save(path)
+    elif name == "animated.webp": Image.new("RGB", (300, 300)).save(path, save_all=True, append_images=[Image.new("RGB", (300, 300), "red")])
+    elif name == "nan.tif": Image.fromarray(np.full((300, 300), np.nan, np.float32)).save(path)
+    elif name == "small.png": Image.new("RGB", (255, 300)).save(path)
+    elif name == "garbage.jpg": path.write_bytes(jpeg[:600] + os.urandom(3000))
+    elif name == "folder.jpg": path.mkdir()
+
+
+@pytest.mark.parametrize("name", ["truncated.jpg", "empty.jpg", "text.png", "one.png", "bomb.png", "animated.webp", "nan.tif", "small.png", "absent.png", "folder.jpg"])
+def test_bad_file_gets_one_line(tmp_path, name):
+    path = tmp_path / name
+    broken(name, path, (files("sklearn.datasets.images") / "china.jpg").read_bytes())
+    run = stal("spectrum", path)
+    lines = run.stderr.strip().splitlines()
+    assert run.returncode in (1, 2) and run.stdout == "" and name in lines[0] and len([x for x in lines if name in x]) == 1 and "Traceback" not in run.stderr, run.stderr
+
+
+@pytest.mark.parametrize("words", [("spectrum",), ("spectrum", "x.png", "--crop", "big"), ("reproduce", "--jobs", "0"), ("reproduce", "--only", "02", "-p", "crop=1.5"), ("nothing",)])
+def test_senseless_requests_exit_with_two(root, words):
+    run = stal(*words, cwd=root)
+    assert run.returncode == 2 and run.stderr and "Traceback" not in run.stderr
+
+
+def test_unusual_files_are_read(tmp_path):
+    picture = Image.open(files("sklearn.datasets.images") / "china.jpg")
+    picture.convert("CMYK").save(tmp_path / "cmyk.jpg")
+    picture.convert("P").save(tmp_path / "palette.png")
+    picture.convert("L").save(tmp_path / "grey.png")
+    picture.convert("RGBA").save(tmp_path / "alpha.png")
+    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(tmp_path / "sixteen.png")
+    run = stal("spectrum", tmp_path, "--png", tmp_path / "out.png")
+    assert run.returncode == 0 and "mean of 5" in run.stdout, run.stderr
+    assert Image.open(tmp_path / "out.png").width > 300
+
+
+def test_outside_a_clone_the_runner_says_so(tmp_path):
+    run = stal("reproduce", cwd=tmp_path)
+    assert run.returncode == 2 and "not inside a clone" in run.stderr and run.stderr.count("\n") == 1
+
+
+def write_notebook(path, *cells):
+    v4 = nbformat.v4
+    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(c) for c in cells], metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}), path)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    "A real process, really killed"
+    (tmp_path / "nbs").mkdir()
+    (tmp_path / "settings.ini").touch()
+    write_notebook(tmp_path / "nbs" / "10_first.ipynb", "open('../first', 'a').write('x')")
+    write_notebook(tmp_path / "nbs" / "20_second.ipynb", "import os, time\nif not os.path.exists('../go'): time.sleep(300)")
+    script = "from stal.reproduce import reproduce; reproduce(resume=True, plan={'10_first': (), '20_second': ()})"
+    monkeypatch.delenv("STAL_OUTPUT")
+    run = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while "10_first" not in read_manifest(tmp_path / "figures")["notebooks"]:
+        assert time.monotonic() < deadline
+        time.sleep(.2)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+    (tmp_path / "go").touch()
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert "1 passed, 0 failed, 1 skipped" in done.stdout, done.stdout + done.stderr
+    assert (tmp_path / "first").read_text() == "x", "the first notebook ran once"
+
+
+def test_two_runs_are_identical_to_the_byte(root, tmp_path, monkeypatch):
+    monkeypatch.delenv("STAL_OUTPUT")
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        run = stal("reproduce", "--only", "02", "-p", "crop=128", "--output", folder, cwd=root)
+        assert run.returncode == 0, run.stdout + run.stderr
+    made = [{p.name: p.read_bytes() for p in sorted((f / "figures").glob("fig*"))} for f in folders]
+    assert made[0].keys() == made[1].keys() and len(made[0]) == 2
+    assert made[0] == made[1]
+    run = stal("reproduce", "--only", "02", "-p", "crop=128", "--output", folders[1], "--resume", "--against", folders[0] / "figures", cwd=root)
+    assert run.returncode == 0 and "figures agree" in run.stdout

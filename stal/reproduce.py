@@ -97,31 +97,35 @@ def resolve_parameters(
     if problems: raise RunError("; ".join(problems))
     return chosen
 
-# %% ../nbs/91_reproduce.ipynb #eb53c2ef
-def _digest(*parts) -> str: # 16 hexadecimal digits
-    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()[:16]
+# %% ../nbs/91_reproduce.ipynb #2fe85bac
+def _digest(*parts: str) -> str: # 16 hexadecimal digits
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 def _digest_files(folder: Path, skip: str = "") -> str: # of names and contents of all files below a folder
-    return _digest(*((f.relative_to(folder), hashlib.sha256(f.read_bytes()).hexdigest()) for f in sorted(folder.rglob("*"))
-                     if f.is_file() and f.suffix != ".pyc" and not (skip and f.is_relative_to(folder/skip))))
+    files = (f for f in sorted(folder.rglob("*")) if f.is_file() and f.suffix != ".pyc" and not (skip and f.is_relative_to(folder/skip)))
+    return _digest(*(f"{f.relative_to(folder).as_posix()} {hashlib.sha256(f.read_bytes()).hexdigest()}" for f in files))
 
 def source_digest(
     notebook: Path, # .ipynb file
 ) -> str: # changes with any cell, not with outputs
     "Digest of a notebook's source"
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return _digest(*((c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])) for c in cells))
+    return _digest(*(json.dumps([c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])]) for c in cells))
 
 def fingerprints(
     notebooks: Iterable[str], # names, in the order of the plan
     parameters: Mapping,      # notebook → parameters
     root: Path,               # the project
     plan: Mapping = PLAN,     # notebook → notebooks whose results it reads
+    output: Path|None = None, # where results are looked for first; default: the project
 ) -> dict[str, str]: # notebook → digest of all that its outcome depends on
-    "Digest of source, parameters, library, shipped data, and upstream notebooks"
+    "Digest of source, parameters, library, shipped data, and upstream notebooks with their results"
+    def results(name):
+        places = [folder/"data"/"results"/f"{name}.json" for folder in (output or root, root)]
+        return next((p.read_text(encoding="utf-8") for p in places if p.exists()), "")
     common, found = (_digest_files(root/"stal"), _digest_files(root/"data", skip="results")), {}
     for name in plan: # upstream ones that do not run count with their defaults
-        upstream = [found[n] for n in plan[name]]
+        upstream = [found[n] + results(n) for n in plan[name]]
         found[name] = _digest(source_digest(root/"nbs"/f"{name}.ipynb"), json.dumps(parameters.get(name, {}), sort_keys=True), *common, *upstream)
     return {n: found[n] for n in notebooks}
 
@@ -254,21 +258,24 @@ def reproduce(
     output = root if default else Path(output or root/"runs"/label).resolve()
     executed = (root/"runs"/DEFAULT_PROFILE if default else output)/"nbs"
     figures = output/"figures"; figures.mkdir(parents=True, exist_ok=True)
-    prints, usual = fingerprints(names, parameters, root, plan), read_manifest(root/"figures")["notebooks"]
+    usual = read_manifest(root/"figures")["notebooks"]
     outcomes, waiting, running, began = {}, list(names), {}, time.monotonic()
+
+    def fingerprint(name): return fingerprints([name], parameters, root, plan, output)[name]
 
     def unchanged(name):
         manifest = read_manifest(figures)
-        return manifest["notebooks"].get(name, {}).get("fingerprint") == prints[name] and _intact(name, manifest, figures)
+        return manifest["notebooks"].get(name, {}).get("fingerprint") == fingerprint(name) and _intact(name, manifest, figures)
 
     def work(name, bar):
+        inputs = fingerprint(name) # before it runs: what it will have seen
         copy, started = executed/f"{name}.ipynb", time.monotonic()
         message = run_notebook(root/"nbs"/f"{name}.ipynb", copy, parameters[name], bar.step, cell_limit, notebook_limit)
         seconds = round(time.monotonic() - started, 1)
         if message: return Outcome(name, "failed", seconds, f"{message} → {os.path.relpath(copy, root)}")
         clean_outputs(copy)
         if default: shutil.copy(copy, root/"nbs"/copy.name)
-        update_manifest("notebooks", name, {"parameters": parameters[name], "seconds": seconds, "fingerprint": prints[name]}, figures)
+        update_manifest("notebooks", name, {"parameters": parameters[name], "seconds": seconds, "fingerprint": inputs}, figures)
         return Outcome(name, "passed", seconds)
 
     previous = os.environ.get("STAL_OUTPUT")

@@ -30,9 +30,13 @@ def main(folder):
     need = tuple(int(n) for n in cfg["min_python"].split("."))
     if sys.version_info[:2] < need:
         stop("Python %s or newer is needed, and %s is %d.%d; name another one: make PYTHON=python%s …" % ((cfg["min_python"], sys.executable) + sys.version_info[:2] + (cfg["min_python"],)))
-    free = shutil.disk_usage(".").free / 1e9
-    if free < ROOM and not os.path.isdir(folder):
-        stop("%.1f GB are free here, and the packages need about %d GB; make room, or put the environment elsewhere: make VENV=/path …" % (free, ROOM))
+    place = os.path.abspath(folder)
+    while not os.path.exists(place):
+        place = os.path.dirname(place)
+    free = shutil.disk_usage(place).free / 1e9
+    installed = os.path.isdir(folder) and any(f.startswith(".installed-") for f in os.listdir(folder))
+    if free < ROOM and not installed:
+        stop("%.1f GB are free in %s, and the packages need about %d GB; make room, or put the environment elsewhere: make VENV=/path …" % (free, place, ROOM))
     if not os.path.exists(os.path.join(folder, "bin", "pip")):
         print("creating", folder, flush=True)
         if subprocess.call([sys.executable, "-m", "venv", folder]):

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'main', 'reproduce', 'spectrum']
 
-# %% ../nbs/92_cli.ipynb #ed2ec112
-import json, sys
+# %% ../nbs/92_cli.ipynb #06a04cd2
+import json, sys, warnings
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Optional
@@ -27,7 +27,7 @@ def main():
 def _one_line():
     "Turn foreseen errors into one line and exit code 2"
     try: yield
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, OSError) as error:
         typer.echo(f"stal: {error}", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
@@ -77,7 +77,8 @@ def _measure(paths: list[Path], crop: int, colour: str) -> tuple[list[dict], "np
     import numpy as np
     import torch
     from tqdm import tqdm
-    from stal.spectrum import ImageError, fit_power_law, profile_files, tail_statistics
+    from stal.photographs import ImageError, show_path
+    from stal.spectrum import fit_power_law, profile_files, tail_statistics
     names, profiles, failures = [], [], []
     for path, found in tqdm(profile_files(paths, crop, colour=colour), total=len(paths), unit="file", disable=not sys.stderr.isatty(), leave=False):
         if isinstance(found, ImageError): failures.append(str(found))
@@ -86,15 +87,15 @@ def _measure(paths: list[Path], crop: int, colour: str) -> tuple[list[dict], "np
     stack = torch.stack(profiles).double()
     columns = {"exponent": fit_power_law(stack).exponent, **tail_statistics(stack)}
     values = zip(*(v.tolist() for v in columns.values()))
-    return [{"file": str(n), **dict(zip(columns, v))} for n, v in zip(names, values)], stack.numpy(), failures
+    return [{"file": show_path(n), **dict(zip(columns, v))} for n, v in zip(names, values)], stack.numpy(), failures
 
 def _photograph_profiles(crop: int, colour: str) -> "np.ndarray": # [N, n_bins]; N may be 0
-    "Mean profile of each embedded scene that is large enough for the crop"
+    "Profile of the central crop of each embedded scene that is large enough for it"
     import torch
-    from stal.photographs import PHOTOGRAPHS, grid_crops
+    from stal.photographs import PHOTOGRAPHS, centre_crop
     from stal.spectrum import radial_profile
     images = [p.image() for p in PHOTOGRAPHS if p.scene]
-    rows = [radial_profile(grid_crops(i, crop), colour=colour).mean((0, 1)) for i in images if min(i.shape[1:]) >= crop]
+    rows = [radial_profile(centre_crop(i, crop)[None], colour=colour).mean((0, 1)) for i in images if min(i.shape[1:]) >= crop]
     return torch.stack(rows).numpy() if rows else torch.zeros(0, 64).numpy()
 
 def _plot(profiles: "np.ndarray", crop: int, colour: str, title: str, path: Path) -> None:
@@ -111,9 +112,12 @@ def _plot(profiles: "np.ndarray", crop: int, colour: str, title: str, path: Path
     if len(profiles) > 1: ax.fill_between(rho, profiles.min(0), profiles.max(0), color=PALETTE[0], alpha=.25, lw=0, label=f"range of the {len(profiles)} files")
     ax.plot(rho, profiles.mean(0), color=PALETTE[0], label="mean of the files" if len(profiles) > 1 else "the file")
     ax.axvline(.7, color="0.4", lw=.8, ls=":"); ax.text(.7, 1, "tail ", ha="right", va="top", transform=ax.get_xaxis_transform(), color="0.4", fontsize=8, rotation=90)
-    ax.set(xscale="log", xlabel="normalised radius ρ (1: corner of the spectrum)", ylabel="log10 power / decades", title=title, xticks=[.01, .1, .7, 1], xticklabels=["0.01", "0.1", "0.7", "1"])
+    ax.set_title(title, parse_math=False)
+    ax.set(xscale="log", xlabel="normalised radius ρ (1: corner of the spectrum)", ylabel="log10 power / decades", xticks=[.01, .1, .7, 1], xticklabels=["0.01", "0.1", "0.7", "1"])
     ax.minorticks_off(); ax.legend()
-    fig.savefig(path, metadata={"Software": None}); plt.close(fig)
+    with warnings.catch_warnings(action="ignore", category=UserWarning): # letters of a file name that the font lacks
+        fig.savefig(path, metadata={"Software": None})
+    plt.close(fig)
 
 def _table(rows: list[dict]) -> str: # one line a file, and their mean
     import pandas as pd
@@ -124,7 +128,7 @@ def _table(rows: list[dict]) -> str: # one line a file, and their mean
 @app.command()
 def spectrum(
     paths: Annotated[list[Path], typer.Argument(metavar="FILES…|FOLDER", help="Image files, or folders that are searched with everything below them.", show_default=False)],
-    crop: Annotated[int, typer.Option(help="Side in pixels of the central square that is measured, at native resolution. 96 or more for 64 rings.")] = 256,
+    crop: Annotated[int, typer.Option(min=65, help="Side in pixels of the central square that is measured, at native resolution.")] = 256,
     colour: Annotated[str, typer.Option(help="luma, rgb or ycbcr; more than one plane is averaged.")] = "luma",
     png: Annotated[Optional[Path], typer.Option("--png", metavar="FILE", help="Draw the mean profile over the range of the embedded photographs.")] = None,
     as_json: Annotated[Optional[Path], typer.Option("--json", metavar="FILE", help="Write statistics and profiles of each file; - writes to standard output instead of the table.")] = None,
@@ -137,10 +141,10 @@ def spectrum(
     Example: stal spectrum holiday/ --png profile.png --skip-bad
     """
     with _one_line():
-        from stal.photographs import find_images
+        from stal.photographs import find_images, show_path
         images, others = find_images(paths)
         rows, profiles, failures = _measure(images, crop, colour)
-        if others: typer.echo(f"stal: {len(others)} file{'s' * (len(others) > 1)} without an image's extension not read: {', '.join(map(str, others[:5]))}{' …' * (len(others) > 5)}", err=True)
+        if others: typer.echo(f"stal: {len(others)} file{'s' * (len(others) > 1)} without an image's extension not read: {', '.join(map(show_path, others[:5]))}{' …' * (len(others) > 5)}", err=True)
         for failure in failures: typer.echo(f"stal: {failure}", err=True)
         if failures and (not rows or not skip_bad):
             typer.echo(f"stal: {len(failures)} of {len(images)} files cannot be used" + ("; --skip-bad goes on without them" if rows else ""), err=True)

@@ -6,8 +6,8 @@
 __all__ = ['PALETTE', 'project_root', 'output_root', 'use_style', 'show_table', 'Run', 'begin', 'figures_folder', 'read_manifest',
            'update_manifest', 'versions', 'save_figure', 'compare', 'save_results', 'load_results']
 
-# %% ../nbs/90_figures.ipynb #9b84cef0
-import hashlib, json, os, platform, time
+# %% ../nbs/90_figures.ipynb #c6bf2d09
+import hashlib, json, os, platform, re, time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -102,15 +102,14 @@ def read_manifest(
 def update_manifest(
     kind: str,     # "figures" or "notebooks"
     name: str,     # of the entry
-    entry: dict,   # replaces an older one of that name
+    entry: dict|None, # replaces an older one of that name; None removes it
     folder: Path|None = None, # that holds manifest.json; default: this run's figures
 ) -> None:
     "Put one entry into the manifest, safely beside other processes"
     path = (folder or figures_folder())/"manifest.json"
     with FileLock(f"{path}.lock"):
         manifest = read_manifest(path)
-        manifest[kind][name] = entry
-        manifest[kind] = dict(sorted(manifest[kind].items()))
+        manifest[kind] = dict(sorted((n, e) for n, e in {**manifest[kind], name: entry}.items() if e is not None))
         fresh = path.with_suffix(".tmp")
         fresh.write_text(json.dumps(manifest, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         fresh.replace(path)
@@ -123,23 +122,26 @@ def versions() -> dict: # package name → version
 
 def save_figure(
     fig: mpl.figure.Figure,   # the figure, finished
-    name: str,                # for example "fig07_uplift"
+    name: str,                # letters, digits, - and _; for example "fig07_uplift"
     data: pd.DataFrame,       # the plotted numbers, one row a point
     tolerance: dict|None = None, # column → largest allowed |a − b| / max(1, |a|) in a later run; None: recorded, not compared
 ) -> Path: # of the PNG
-    "Write `name`.png (byte-stable), `name`.csv (the plotted numbers) and the manifest entry. Columns without a tolerance get 0.001. Raises ValueError for empty data or an unknown column."
-    run, folder = _current(), figures_folder()
-    tolerance = tolerance or {}
+    "Write `name`.png (byte-stable), `name`.csv (the plotted numbers) and the manifest entry. Columns without a tolerance: 0.001 for floats, equal for all others. Raises ValueError for another notebook's name, empty data, or an unknown column."
+    run, folder, tolerance = _current(), figures_folder(), tolerance or {}
+    if not re.fullmatch(r"[\w-]+", name): raise ValueError(f"{name!r} is not a figure's name: letters, digits, - and _ only")
+    owner = read_manifest(folder)["figures"].get(name, {}).get("notebook", run.notebook)
+    if owner != run.notebook: raise ValueError(f"{name} is already a figure of {owner}")
     if data.empty: raise ValueError(f"{name}: no numbers given; a figure is saved with what it plots")
     if unknown := set(tolerance) - set(data.columns): raise ValueError(f"{name}: tolerance for {sorted(unknown)}, but the columns are {list(data.columns)}")
     png, csv = folder/f"{name}.png", folder/f"{name}.csv"
     fig.savefig(png, metadata={"Software": None})
     data.to_csv(csv, index=False, float_format="%.7g", lineterminator="\n")
-    numeric = data.select_dtypes("number").columns
+    tolerance = {**{c: 1e-3 for c in data.select_dtypes(np.floating).columns}, **tolerance}
+    digest = lambda path: hashlib.sha256(path.read_bytes()).hexdigest()
     update_manifest("figures", name, {
         "notebook": run.notebook, "parameters": run.parameters, "seed": run.parameters.get("seed", 0), "seconds": round(time.monotonic() - run.started, 1),
         "versions": versions(), "png": png.name, "data": csv.name, "rows": len(data),
-        "sha256": hashlib.sha256(png.read_bytes()).hexdigest(), "tolerance": {c: tolerance.get(c, 1e-3) for c in numeric}}, folder)
+        "sha256": digest(png), "data_sha256": digest(csv), "tolerance": tolerance}, folder)
     return png
 
 # %% ../nbs/90_figures.ipynb #3ad22c1d
@@ -150,11 +152,13 @@ def _disagreements(a: pd.DataFrame, b: pd.DataFrame, tolerance: dict) -> list[st
     labels, lines = [c for c in a.columns if c not in tolerance], []
     for column in a.columns:
         x, y = a[column], b[column]
+        allowed = tolerance.get(column, 0)
+        if allowed is None: continue
         if column in tolerance:
-            if (allowed := tolerance[column]) is None: continue
-            x, y = x.astype(float), y.astype(float)
-            differ = (~((x - y).abs() <= allowed * x.abs().clip(lower=1)) & (x != y) & ~(x.isna() & y.isna()))
-        else: allowed, differ = 0, x.astype(str) != y.astype(str)
+            x, y = (pd.to_numeric(v, errors="coerce") for v in (x, y))
+            close = np.isfinite(x) & np.isfinite(y) & ((x - y).abs() <= allowed * x.abs().clip(lower=1))
+            differ = ~(close | (x == y) | (x.isna() & y.isna()))
+        else: differ = x.astype(str).fillna("") != y.astype(str).fillna("")
         for i in np.flatnonzero(differ):
             where = ", ".join(f"{c}={a[c][i]}" for c in labels if c != column)
             lines.append(f"row {i}{f' ({where})' if where else ''}: {column} = {y[i]} instead of {x[i]} (tolerance {allowed:g})")

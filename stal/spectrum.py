@@ -10,7 +10,7 @@ __all__ = ['COLOURS', 'WINDOWS', 'REACHES', 'TAIL_STATISTICS', 'CONVENTIONS', 't
 # %% ../nbs/02_spectrum.ipynb #b397639b
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from math import ceil, hypot, sqrt
@@ -42,7 +42,7 @@ def to_planes(
     planes = [(images[:, :1] * r).add_(images[:, 1:2], alpha=g).add_(images[:, 2:], alpha=b) for r, g, b in rows]
     return torch.cat(planes, dim=1) if len(planes) > 1 else planes[0]
 
-# %% ../nbs/02_spectrum.ipynb #5dd63bab
+# %% ../nbs/02_spectrum.ipynb #2cf7b0a6
 WINDOWS = ("hann", "tukey", "none")
 
 @lru_cache(maxsize=16)
@@ -50,7 +50,8 @@ def _window(height: int, width: int, kind: str, like: tuple) -> Tensor: # [heigh
     "Separable symmetric window, divided by sqrt(height * width) so that the plain FFT becomes orthonormal"
     from scipy.signal.windows import boxcar, hann, tukey
     shape = {"hann": hann, "tukey": lambda n: tukey(n, .25), "none": boxcar}[kind]
-    return torch.tensor(np.outer(shape(height), shape(width)) / sqrt(height * width), dtype=like[0], device=like[1])
+    with torch.inference_mode(False): # it may be kept for a later training step
+        return torch.tensor(np.outer(shape(height), shape(width)) / sqrt(height * width), dtype=like[0], device=like[1])
 
 # %% ../nbs/02_spectrum.ipynb #044cb11f
 _EPSILON = 1e-12 # power added before the logarithm
@@ -68,7 +69,8 @@ def _rings(height: int, width: int, n_bins: int, reach: str, like: tuple) -> tup
     if empty := np.flatnonzero(counts == 0).tolist():
         raise ValueError(f"an image of {width}×{height} pixels leaves {len(empty)} of {n_bins} rings empty (the first is number {empty[0]}): use a larger crop, or fewer bins")
     single = ring[:, mirrors_x == 1]
-    return torch.tensor(ring.ravel(), device=like[1]), torch.tensor(single.ravel(), device=like[1]), torch.tensor(counts, dtype=like[0], device=like[1])
+    with torch.inference_mode(False): # they may be kept for a later training step
+        return torch.tensor(ring.ravel(), device=like[1]), torch.tensor(single.ravel(), device=like[1]), torch.tensor(counts, dtype=like[0], device=like[1])
 
 def _ring_sums(planes: Tensor, n_bins: int, window: Tensor, ring: Tensor, single: Tensor, logs: bool) -> Tensor: # [N, n_bins]
     "Sums over each ring of log10 power (or of power) of planes [N, H, W]"
@@ -96,10 +98,11 @@ def radial_profile(
     reach: str = "corner",   # radius 1 is the corner, or "nyquist": the axis Nyquist frequency, corners left out
     average: str = "mean-of-logs", # or "log-of-mean"
 ) -> Tensor: # [B, C, n_bins], log10 of power (decades)
-    "Radial log-power profile at native resolution. Raises ValueError for unknown options, for images too small for the number of rings, and for NaN or infinite pixels."
+    "Radial log-power profile at native resolution. Raises ValueError for unknown options, for images too small for the number of rings, and for pixels that are NaN, infinite or far outside [0, 1]."
     like = to_planes(images[:1], colour) # checks images and colour
     for name, value, allowed in (("window", window, WINDOWS), ("reach", reach, REACHES), ("average", average, ("mean-of-logs", "log-of-mean"))):
         if value not in allowed: raise ValueError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")
+    if n_bins < 1: raise ValueError(f"n_bins must be at least 1, not {n_bins}")
     channels, height, width = like.shape[1:]
     ring, single, counts = _rings(height, width, n_bins, reach, (like.dtype, like.device))
     fade, logs = _window(height, width, window, (like.dtype, like.device)), average == "mean-of-logs"
@@ -109,7 +112,7 @@ def radial_profile(
     profile = (sums / counts if logs else (sums / counts).log10()).reshape(len(images), channels, n_bins)
     if not profile.isfinite().all():
         bad = (~profile.isfinite()).flatten(1).any(1).nonzero().flatten().tolist()
-        raise ValueError(f"NaN or infinite pixels in image {', '.join(map(str, bad))} of the batch")
+        raise ValueError(f"pixels that are NaN, infinite or far outside [0, 1] in image {', '.join(map(str, bad))} of the batch")
     return profile
 
 def bin_centres(
@@ -199,9 +202,9 @@ def tail_statistics(
 @dataclass
 class RunningProfile:
     "Mean and spread of profiles, batch by batch, in constant memory; two of them can be added"
-    count: int = 0             # images seen
-    mean: Tensor|float = 0.    # [...], float64
-    squares: Tensor|float = 0. # [...], float64, summed squared deviations from the mean
+    count: int = 0              # images seen
+    mean: Tensor|None = None    # [...], float64; None before the first image
+    squares: Tensor|None = None # [...], float64, summed squared deviations from the mean
 
     def update(self,
         profiles: Tensor, # [B, ...], one profile an image
@@ -214,9 +217,10 @@ class RunningProfile:
         return self
 
     def __add__(self, other: "RunningProfile") -> "RunningProfile":
-        "Both together, as if all images had been seen by one"
+        "Both together, as if all images had been seen by one. Raises ValueError if their shapes differ."
+        if not self.count or not other.count: return replace(self if self.count else other)
+        if self.mean.shape != other.mean.shape: raise ValueError(f"profiles of shape {list(other.mean.shape)} cannot be added to those of shape {list(self.mean.shape)}")
         count = self.count + other.count
-        if not count: return RunningProfile()
         shift = other.mean - self.mean
         return RunningProfile(count, self.mean + shift * (other.count / count), self.squares + other.squares + shift**2 * (self.count * other.count / count))
 
@@ -248,6 +252,7 @@ def profile_files(
     **options,             # others of `radial_profile`
 ) -> Iterator[tuple[Path, Tensor|ImageError]]: # path and profile [C, n_bins], or the error of that file
     "Profiles of the central crops of image files, in order, in bounded memory"
+    if min(crop, workers, batch) < 1: raise ValueError(f"crop, workers and batch must be at least 1, not {crop}, {workers} and {batch}")
     paths, threads = iter(paths), torch.get_num_threads()
     one_thread = lambda: torch.set_num_threads(1) # the cores are busy decoding; torch's threads would only wait for each other
     with ThreadPoolExecutor(workers, initializer=one_thread) as pool:

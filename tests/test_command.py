@@ -61,7 +61,7 @@ def broken(name, path, jpeg):
     elif name == "folder.jpg": path.mkdir()
 
 
-@pytest.mark.parametrize("name", ["truncated.jpg", "empty.jpg", "text.png", "one.png", "bomb.png", "animated.webp", "nan.tif", "small.png", "absent.png", "folder.jpg"])
+@pytest.mark.parametrize("name", ["truncated.jpg", "empty.jpg", "text.png", "one.png", "bomb.png", "animated.webp", "nan.tif", "small.png", "absent.png", "folder.jpg", "garbage.jpg"])
 def test_bad_file_gets_one_line(tmp_path, name):
     path = tmp_path / name
     broken(name, path, (files("sklearn.datasets.images") / "china.jpg").read_bytes())
@@ -130,3 +130,19 @@ def test_two_runs_are_identical_to_the_byte(root, tmp_path, monkeypatch):
     assert made[0] == made[1]
     run = stal("reproduce", "--only", "02", "-p", "crop=128", "--output", folders[1], "--resume", "--against", folders[0] / "figures", cwd=root)
     assert run.returncode == 0 and "figures agree" in run.stdout
+
+
+def test_an_interrupted_run_stops_at_once(tmp_path, monkeypatch):
+    "Ctrl-C during a long cell"
+    (tmp_path / "nbs").mkdir()
+    (tmp_path / "settings.ini").touch()
+    write_notebook(tmp_path / "nbs" / "10_long.ipynb", "open('../started', 'w')", "import time; time.sleep(120)")
+    monkeypatch.delenv("STAL_OUTPUT")
+    run = subprocess.Popen([sys.executable, "-c", "from stal.reproduce import reproduce; reproduce(plan={'10_long': ()})"], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "started").exists():
+        assert time.monotonic() < deadline
+        time.sleep(.2)
+    time.sleep(1)
+    os.killpg(run.pid, signal.SIGINT)
+    assert run.wait(timeout=30) != 0

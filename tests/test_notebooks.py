@@ -12,6 +12,7 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[1] / "nbs").glob("*.ipynb")
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
 def test_notebook(notebook, monkeypatch):
     monkeypatch.chdir(notebook.parent)
+    monkeypatch.setenv("IN_TEST", "1")  # nbdev sets it and leaves it set
     config = get_config()
     passed, _ = run_notebook(notebook, skip_flags=config.tst_flags.split(), basepath=config.config_path)
     assert passed, f"{notebook.name} failed; its error is printed above"

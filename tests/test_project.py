@@ -97,6 +97,7 @@ def test_record_is_complete_and_belongs_to_these_sources(root):
     assert manifest["figures"] and set(manifest["notebooks"]) == set(PLAN)
     for name, entry in manifest["figures"].items():
         assert hashlib.sha256((root / "figures" / entry["png"]).read_bytes()).hexdigest() == entry["sha256"], name
+        assert hashlib.sha256((root / "figures" / entry["data"]).read_bytes()).hexdigest() == entry["data_sha256"], name
         assert len(pd.read_csv(root / "figures" / entry["data"])) == entry["rows"] > 0, name
     prints = fingerprints(PLAN, {}, root)
     stale = [n for n in PLAN if manifest["notebooks"][n]["fingerprint"] != prints[n]]
@@ -104,4 +105,5 @@ def test_record_is_complete_and_belongs_to_these_sources(root):
 
 
 def test_paper_profile_fits_the_notebooks(root):
-    assert resolve_parameters(PLAN, root / "nbs", root / "nbs" / "params" / "paper.yml")
+    chosen = resolve_parameters(PLAN, root / "nbs", root / "nbs" / "params" / "paper.yml")  # raises if one does not fit
+    assert any(chosen.values()), "the profile changes something"

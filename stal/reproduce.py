@@ -27,6 +27,7 @@ PLAN = {
     "00_compat": (),
     "01_photographs": (),
     "02_spectrum": (),
+    "03_harmonics": (),
     "90_figures": (),
     "91_reproduce": (),
     "92_cli": (),

@@ -28,7 +28,8 @@ def harmonics(
     n: int,               # highest harmonic
     samples: int = 2**14, # points on one period
 ) -> Tensor: # [n + 1], a_0 … a_n, float64
-    "Measured Fourier coefficients of activation(A cos x)"
+    "Measured Fourier coefficients of activation(A cos x). Raises ValueError if there are too few samples for n."
+    if not 0 <= n < samples // 2: raise ValueError(f"{samples} samples hold harmonics 0 to {samples // 2 - 1}, not {n}")
     x = torch.arange(samples, dtype=torch.float64) * (2 * pi / samples)
     spectrum = torch.fft.rfft(activation(amplitude * x.cos())).real / samples
     return torch.cat([spectrum[:1], 2 * spectrum[1:n + 1]])
@@ -49,8 +50,9 @@ def closed_form(
     amplitude: float, # A of the input A cos x, positive
     n: int,           # highest harmonic
 ) -> np.ndarray: # [n + 1]
-    "Fourier coefficients of activation(A cos x) where they are known in closed form. Raises ValueError otherwise."
+    "Fourier coefficients of activation(A cos x) where they are known in closed form. Raises ValueError otherwise, and for an amplitude that is not positive."
     from scipy.special import jv
+    if not amplitude > 0: raise ValueError(f"the amplitude must be positive, not {amplitude}")
     k = np.arange(n + 1)
     relu = np.where(k % 2 == 0, 2 * amplitude / pi * np.where(k % 4 == 0, -1., 1.) / np.where(k % 2 == 0, k**2 - 1., 1.), 0)
     relu[0], relu[1:2] = amplitude / pi, amplitude / 2
@@ -67,7 +69,8 @@ def decay_rate(
     name: str,        # of an activation
     amplitude: float, # A of the input A cos x, positive
 ) -> float: # r in |a_k| ~ exp(-r k); 0 for a kink (algebraic decay), infinite if faster than geometric
-    "Rate of the geometric decay of harmonics. Raises KeyError for an unknown activation."
+    "Rate of the geometric decay of harmonics. Raises ValueError for an unknown activation or an amplitude that is not positive."
+    if name not in _SINGULARITY or not amplitude > 0: raise ValueError(f"needs one of {', '.join(_SINGULARITY)} and a positive amplitude, not {name!r} and {amplitude}")
     return asinh(_SINGULARITY[name] / amplitude)
 
 # %% ../nbs/03_harmonics.ipynb #09cc1152
@@ -77,7 +80,8 @@ def intermodulation(
     n: int,                          # highest order of each tone
     samples: int = 1024,             # points on one period of each phase
 ) -> Tensor: # [n + 1, 2n + 1], float64: coefficient of cos(k1 θ1 + k2 θ2) at [k1, n + k2]; each line once
-    "Measured coefficients of activation(A1 cos θ1 + A2 cos θ2)"
+    "Measured coefficients of activation(A1 cos θ1 + A2 cos θ2). Raises ValueError for an order out of range."
+    if not 1 <= n < samples // 2: raise ValueError(f"the order must lie in 1 … {samples // 2 - 1}, not {n}")
     phase = torch.arange(samples, dtype=torch.float64) * (2 * pi / samples)
     y = activation(amplitudes[0] * phase.cos()[:, None] + amplitudes[1] * phase.cos()[None])
     c = 2 * torch.fft.fft2(y).real / samples**2
@@ -143,29 +147,29 @@ def upsampled_spectrum(
     power: np.ndarray, # [H, W], expected |F|² (orthonormal FFT, frequency 0 first)
     kind: str,         # as for `upsample`; channels are taken as independent for "shuffle"
 ) -> np.ndarray: # [2H, 2W]
-    "Propagate a power spectrum through an upsampling by 2"
+    "Propagate a power spectrum through an upsampling by 2. Raises ValueError for an unknown kind."
+    if kind not in UPSAMPLINGS: raise ValueError(f"upsampling must be one of {', '.join(UPSAMPLINGS)}, not {kind!r}")
     tiled = np.tile(power, (2, 2))
     if kind == "shuffle": return tiled
     gains = [abs(sum(w * np.exp(-2j * pi * s * np.fft.fftfreq(n)) for s, w in enumerate(_KERNELS[kind])))**2 for n in tiled.shape]
     return tiled / 4 * np.outer(*gains)
 
-# %% ../nbs/03_harmonics.ipynb #037f3e99
+# %% ../nbs/03_harmonics.ipynb #35edc130
 def alias_free(
-    activation: Callable,    # pointwise, tensor to tensor
-    oversample: int = 4,     # resolution at which it is applied, over that of the map
-    cutoff: float = 1.,      # share of the band (up to the Nyquist frequency) that is kept
+    activation: Callable, # pointwise, tensor to tensor
+    oversample: int = 2,  # resolution at which it is applied, over that of the map
 ) -> Callable: # tensor [..., H, W] to tensor of the same shape
-    "The activation at raised resolution, with everything above the cut-off removed afterwards (ideal filters, periodic borders)"
-    def resized(F_, height, width): # of a centred spectrum: cut or padded with zeros around the middle
-        dy, dx = height - F_.shape[-2], width - F_.shape[-1]
-        return F.pad(F_, (dx // 2, dx // 2, dy // 2, dy // 2))
+    "The activation at raised resolution; frequencies from the Nyquist frequency on are removed afterwards (ideal filter, periodic borders)"
+    def resized(spectrum, height, width): # centred: cut, or padded with zeros, around the middle
+        dy, dx = height - spectrum.shape[-2], width - spectrum.shape[-1]
+        return F.pad(spectrum, (dx // 2, dx // 2, dy // 2, dy // 2))
     def apply(x):
         H, W = x.shape[-2:]
         spectrum = torch.fft.fftshift(torch.fft.fft2(x, norm="forward"), (-2, -1))
         fine = torch.fft.ifft2(torch.fft.ifftshift(resized(spectrum, oversample * H, oversample * W), (-2, -1)), norm="forward").real
         kept = resized(torch.fft.fftshift(torch.fft.fft2(activation(fine), norm="forward"), (-2, -1)), H, W)
         fy, fx = (torch.fft.fftshift(torch.fft.fftfreq(n, device=x.device)).abs() for n in (H, W))
-        kept = kept * ((fy[:, None] < cutoff / 2) & (fx < cutoff / 2))
+        kept = kept * ((fy[:, None] < .5) & (fx < .5))
         return torch.fft.ifft2(torch.fft.ifftshift(kept, (-2, -1)), norm="forward").real
     return apply
 
@@ -174,12 +178,13 @@ def band_limited_noise(
     size: int,             # side in pixels
     band: float,           # highest frequency in cycles per pixel
     generator: torch.Generator, # source of randomness
-) -> Tensor: # [n, channels, size, size], mean 0, variance 1 in expectation
-    "Gaussian noise with a flat spectrum up to a frequency, and nothing above"
-    f = torch.fft.fftfreq(size)
-    inside = ((f[:, None]**2 + f**2).sqrt() <= band).float()
+) -> Tensor: # [n, channels, size, size], float64, mean 0, variance 1 in expectation
+    "Gaussian noise with a flat spectrum up to a frequency, and nothing above. Raises ValueError if no frequency of the grid lies below it."
+    if band < 1 / size: raise ValueError(f"a map of {size} pixels has no frequency up to {band} but 0")
+    f = torch.fft.fftfreq(size, dtype=torch.float64)
+    inside = ((f[:, None]**2 + f**2).sqrt() <= band).double()
     inside[0, 0] = 0
-    white = torch.randn(n, channels, size, size, generator=generator)
+    white = torch.randn(n, channels, size, size, generator=generator, dtype=torch.float64)
     return torch.fft.ifft2(torch.fft.fft2(white) * inside / inside.mean().sqrt()).real
 
 def random_weights(
@@ -188,9 +193,10 @@ def random_weights(
     upsampling: str,   # "shuffle" leaves a quarter of the channels as input of each convolution
     generator: torch.Generator, # source of randomness
 ) -> list[Tensor]: # of [channels, inputs, 3, 3]
-    "Independent normal weights that keep the variance"
+    "Independent normal weights that keep the variance, float64. Raises ValueError for a number of channels that cannot be shuffled."
+    if upsampling not in UPSAMPLINGS or channels % 4: raise ValueError(f"needs one of {', '.join(UPSAMPLINGS)} and a multiple of 4 channels, not {upsampling!r} and {channels}")
     inputs = channels // 4 if upsampling == "shuffle" else channels
-    return [torch.randn(channels, inputs, 3, 3, generator=generator) / sqrt(9 * inputs) for _ in range(stages)]
+    return [torch.randn(channels, inputs, 3, 3, generator=generator, dtype=torch.float64) / sqrt(9 * inputs) for _ in range(stages)]
 
 def cascade(
     x: Tensor,             # [N, C, H, W], input of the first stage
@@ -199,10 +205,11 @@ def cascade(
     activation: Callable,  # tensor to tensor
     scale: float = 1.,     # standard deviation of every map before its activation
 ) -> list[Tensor]: # feature maps after each stage
-    "A decoder: upsample, convolve, normalise each map, activate; all borders periodic"
+    "A decoder: upsample, convolve, normalise each map, activate; all borders periodic. A constant map counts as 0."
     features = []
     for weight in weights:
         x = F.conv2d(F.pad(upsample(x, upsampling), (1, 1, 1, 1), mode="circular"), weight)
-        x = activation(scale * (x - x.mean((-2, -1), keepdim=True)) / x.std((-2, -1), keepdim=True, correction=0))
+        spread = x.std((-2, -1), keepdim=True, correction=0).clamp_min(1e-30)
+        x = activation(scale * (x - x.mean((-2, -1), keepdim=True)) / spread)
         features.append(x)
     return features

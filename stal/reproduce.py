@@ -229,10 +229,9 @@ def clean_outputs(
     from nbdev.clean import clean_nb
     nb = read_nb(path)
     for cell in nb.cells:
+        tags = cell.metadata.pop("tags", []) # papermill gives every cell an empty list
+        if tags := [t for t in tags if _SKIP[1] not in tags or t not in _SKIP]: cell.metadata["tags"] = tags
         if cell.cell_type != "code": continue
-        tags = cell.metadata.get("tags", [])
-        if _SKIP[1] in tags: tags[:] = [t for t in tags if t not in _SKIP]
-        if "tags" in cell.metadata and not tags: del cell.metadata["tags"]
         cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
     clean_nb(nb, allowed_cell_metadata_keys=["tags"])
     write_nb(nb, path)

@@ -233,6 +233,7 @@ def clean_outputs(
         if tags := [t for t in tags if _SKIP[1] not in tags or t not in _SKIP]: cell.metadata["tags"] = tags
         if cell.cell_type != "code": continue
         cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr" and "application/vnd.jupyter.widget-view+json" not in o.get("data", {})]
+    nb.metadata.pop("widgets", None) # the state of those live widgets, with random names
     clean_nb(nb, allowed_cell_metadata_keys=["tags"])
     write_nb(nb, path)
 

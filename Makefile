@@ -2,13 +2,14 @@
 PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 1
+ZOO    ?= runs/zoo
 SHELL  := /bin/sh
 
 KEY    := $(shell cat settings.ini setup.py pyproject.toml | cksum | cut -d' ' -f1)
 STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
 
-.PHONY: help setup figures test check lab clean
+.PHONY: help setup figures test check zoo lab clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -27,6 +28,9 @@ test: $(STAMP)   ## library in step, notebooks clean, all tests
 check: $(STAMP)  ## regenerate everything into runs/check and compare with the committed figures
 	@rm -rf runs/check
 	@$(BIN)/stal reproduce --jobs $(JOBS) --output runs/check --against figures
+
+zoo: $(STAMP)    ## train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
+	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
 
 lab: $(STAMP)    ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir nbs

@@ -28,6 +28,8 @@ PLAN = {
     "01_photographs": (),
     "02_spectrum": (),
     "03_harmonics": (),
+    "04_generators": (),
+    "05_uplift": (),
     "90_figures": (),
     "91_reproduce": (),
     "92_cli": (),

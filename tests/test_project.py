@@ -107,3 +107,18 @@ def test_record_is_complete_and_belongs_to_these_sources(root):
 def test_paper_profile_fits_the_notebooks(root):
     chosen = resolve_parameters(PLAN, root / "nbs", root / "nbs" / "params" / "paper.yml")  # raises if one does not fit
     assert any(chosen.values()), "the profile changes something"
+
+
+def test_zoo_ships_small_weights_with_cards_and_no_photographs(root):
+    "That the cards' numbers come out of the weights again is asserted in 04_generators, which test_notebooks runs"
+    from stal.generators import ZOO, read_card
+    folder = root / "data" / "zoo"
+    assert {p.stem for p in folder.glob("*.safetensors")} == {*ZOO, "photographs"}
+    for name in ZOO:
+        card, weights = read_card(name), (folder / f"{name}.safetensors").read_bytes()
+        assert len(weights) <= 1.5e6 and hashlib.sha256(weights).hexdigest() == card["sha256"]
+        assert card["training"]["photographs_sha256"] == json.loads((folder / "photographs.json").read_text())["sha256"]
+    listed = pd.read_csv(folder / "photographs.csv")
+    assert len(listed) == json.loads((folder / "photographs.json").read_text())["photographs"] and listed[["origin", "licence", "sha256"]].notna().all(None)
+    shipped = {p.suffix for p in (root / "data").rglob("*") if p.is_file()}
+    assert shipped <= {".json", ".safetensors", ".csv", ".md"}, "data/ holds weights and numbers, no images"

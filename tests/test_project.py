@@ -119,6 +119,6 @@ def test_zoo_ships_small_weights_with_cards_and_no_photographs(root):
         assert len(weights) <= 1.5e6 and hashlib.sha256(weights).hexdigest() == card["sha256"]
         assert card["training"]["photographs_sha256"] == json.loads((folder / "photographs.json").read_text())["sha256"]
     listed = pd.read_csv(folder / "photographs.csv")
-    assert len(listed) == json.loads((folder / "photographs.json").read_text())["photographs"] and listed[["origin", "licence", "sha256"]].notna().all(None)
+    assert len(listed) == json.loads((folder / "photographs.json").read_text())["photographs"] and listed[["origin", "licence", "sha256"]].notna().to_numpy().all()
     shipped = {p.suffix for p in (root / "data").rglob("*") if p.is_file()}
     assert shipped <= {".json", ".safetensors", ".csv", ".md"}, "data/ holds weights and numbers, no images"

@@ -138,7 +138,8 @@ def test_an_interrupted_run_stops_at_once(tmp_path, monkeypatch):
     (tmp_path / "settings.ini").touch()
     write_notebook(tmp_path / "nbs" / "10_long.ipynb", "open('../started', 'w')", "import time; time.sleep(120)")
     monkeypatch.delenv("STAL_OUTPUT")
-    run = subprocess.Popen([sys.executable, "-c", "from stal.reproduce import reproduce; reproduce(plan={'10_long': ()})"], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    run = subprocess.Popen([sys.executable, "-c", "from stal.reproduce import reproduce; reproduce(plan={'10_long': ()})"], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL,
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a background job of a shell would ignore it
     deadline = time.monotonic() + 60
     while not (tmp_path / "started").exists():
         assert time.monotonic() < deadline

@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 1
 ZOO    ?= runs/zoo
+STUDY  ?= embedded
 SHELL  := /bin/sh
 
 KEY    := $(shell cat settings.ini setup.py pyproject.toml | cksum | cut -d' ' -f1)
 STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
 
-.PHONY: help setup figures test check zoo lab clean
+.PHONY: help setup figures test check zoo results lab clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -31,6 +32,9 @@ check: $(STAMP)  ## regenerate everything into runs/check and compare with the c
 
 zoo: $(STAMP)    ## train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
 	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
+
+results: $(STAMP) ## run the stored studies again (STUDY=embedded, ten minutes), into runs/studies; others: stal results --help
+	@$(BIN)/stal results $(STUDY)
 
 lab: $(STAMP)    ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir nbs

@@ -30,7 +30,7 @@ setup(
     packages=find_packages(include=[cfg["lib_name"], f"{cfg['lib_name']}.*"]),
     python_requires=f">={cfg['min_python']}",
     install_requires=cfg["requirements"].split(),
-    extras_require={"dev": cfg["dev_requirements"].split(), "public": ["diffusers>=0.35"]}, # public: autoencoders saved by diffusers
+    extras_require={"dev": cfg["dev_requirements"].split(), "public": ["diffusers>=0.35"], "backbones": ["timm>=1.0.20,<2", "peft>=0.17,<1"]}, # autoencoders saved by diffusers; pretrained students
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"],

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'project_root', 'output_root', 'use_style', 'show_table', 'Run', 'begin', 'figures_folder', 'read_manifest',
-           'update_manifest', 'versions', 'save_figure', 'compare', 'save_results', 'load_results']
+           'update_manifest', 'versions', 'save_figure', 'save_table', 'compare', 'save_results', 'load_results']
 
-# %% ../nbs/90_figures.ipynb #c6bf2d09
-import hashlib, json, os, platform, re, time
+# %% ../nbs/90_figures.ipynb #ea429bff
+import hashlib, json, os, platform, re, textwrap, time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,8 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from filelock import FileLock
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import TextPath
 
 from .compat import set_seed
 
@@ -142,6 +144,56 @@ def save_figure(
         "notebook": run.notebook, "parameters": run.parameters, "seed": run.parameters.get("seed", 0), "seconds": round(time.monotonic() - run.started, 1),
         "versions": versions(), "png": png.name, "data": csv.name, "rows": len(data),
         "sha256": digest(png), "data_sha256": digest(csv), "tolerance": tolerance}, folder)
+    return png
+
+# %% ../nbs/90_figures.ipynb #f779e88d
+def _cell(value, precision: int) -> str: # as the reader sees it
+    if pd.isna(value): return "–"
+    if isinstance(value, (float, np.floating)): return f"{round(value, precision) + 0.:.{precision}f}" # + 0. turns -0.0 into 0.0
+    return " ".join(str(value).split())
+
+def _markdown(header: list[str], rows: list[list[str]], numeric: list[bool]) -> str: # a pipe table
+    line = lambda cells: "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |\n"
+    return line(header) + "|" + "|".join("---:" if n else ":---" for n in numeric) + "|\n" + "".join(map(line, rows))
+
+def _draw_table(header: list[str], rows: list[list[str]], numeric: list[bool], caption: str) -> mpl.figure.Figure:
+    "Rules above and below the header and at the end, nothing else; as large as its text needs"
+    size, line, gap, margin = 9, 15, 16, 8 # points
+    extent = lambda text, weight="normal": TextPath((0, 0), text, prop=FontProperties(family="DejaVu Sans", weight=weight, size=size), usetex=False).get_extents().width if text.strip() else 0
+    plain = lambda text: text.replace("$", r"\$") # extents would take what stands between two of them for a formula
+    widths = [max([extent(plain(h), "bold"), *(extent(plain(r[i])) for r in rows)]) for i, h in enumerate(header)]
+    table = sum(widths) + gap * (len(widths) - 1)
+    above = textwrap.wrap(caption, max(40, int(table / (.55 * size))))
+    width = max([table, *(extent(plain(text)) for text in above)]) + 2 * margin
+    height = line * (len(above) + len(rows) + 1) + 2 * margin + (4 if above else 0)
+    fig = mpl.figure.Figure((width / 72, height / 72), layout="none")
+    ax = fig.add_axes([0, 0, 1, 1]); ax.set(xlim=(0, width), ylim=(height, 0)); ax.axis("off")
+    write = lambda x, y, text, **how: ax.text(x, y + line / 2, text, size=size, va="center_baseline", parse_math=False, **how)
+    y = margin
+    for text in above: write(margin, y, text); y += line
+    y += 4 if above else 0
+    ends, rules = np.cumsum([w + gap for w in widths]) - gap + margin, (y, y + line, y + line * (len(rows) + 1))
+    for row, weight in zip([header, *rows], ["bold"] + ["normal"] * len(rows)):
+        for text, end, w, right in zip(row, ends, widths, numeric): write(end if right else end - w, y, text, weight=weight, ha="right" if right else "left")
+        y += line
+    ax.hlines(rules, margin - 3, margin + table + 3, color="0.2", lw=[1.2, .6, 1.2])
+    return fig
+
+def save_table(
+    frame: pd.DataFrame,      # one row a line; its index is not shown
+    name: str,                # letters, digits, - and _; for example "tab01_comparison"
+    caption: str = "",        # above the table
+    tolerance: dict|None = None, # as in `save_figure`
+    precision: int = 3,       # digits after the decimal point that the reader sees; the CSV keeps seven
+) -> Path: # of the PNG
+    "Write a table as `name`.png, `name`.csv, `name`.md and a manifest entry. Raises ValueError like `save_figure`, before it writes anything."
+    header, numeric = [str(c) for c in frame.columns], [pd.api.types.is_numeric_dtype(t) and not pd.api.types.is_bool_dtype(t) for t in frame.dtypes]
+    rows = [[_cell(value, precision) for value in row] for row in frame.itertuples(index=False)]
+    png = save_figure(_draw_table(header, rows, numeric, caption), name, frame, tolerance)
+    markdown = png.with_suffix(".md")
+    markdown.write_text((caption + "\n\n" if caption else "") + _markdown(header, rows, numeric), encoding="utf-8")
+    entry = read_manifest(png.parent)["figures"][name]
+    update_manifest("figures", name, entry | {"markdown": markdown.name, "markdown_sha256": hashlib.sha256(markdown.read_bytes()).hexdigest()}, png.parent)
     return png
 
 # %% ../nbs/90_figures.ipynb #3ad22c1d

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from .figures import project_root, read_manifest, update_manifest, versions
 
-# %% ../nbs/91_reproduce.ipynb #31902731
+# %% ../nbs/91_reproduce.ipynb #460e0316
 PLAN = {
     "00_compat": (),
     "01_photographs": (),
@@ -30,6 +30,15 @@ PLAN = {
     "03_harmonics": (),
     "04_generators": (),
     "05_uplift": (),
+    "10_datasets": (),
+    "10b_views": (),
+    "11_teacher": (),
+    "12_student": (),
+    "13_training": (),
+    "14_metrics": (),
+    "15_studies": (),
+    "20_comparison": (),
+    "21_ablation": (),
     "90_figures": (),
     "91_reproduce": (),
     "92_cli": (),
@@ -125,7 +134,7 @@ def resolve_parameters(
     if problems: raise RunError("; ".join(problems))
     return chosen
 
-# %% ../nbs/91_reproduce.ipynb #3f2e9bb4
+# %% ../nbs/91_reproduce.ipynb #a36c4056
 def _digest(*parts: str) -> str: # 16 hexadecimal digits
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
@@ -153,7 +162,7 @@ def fingerprints(
     def results(name):
         places = [folder/"data"/"results"/f"{name}.json" for folder in (output or root, root)]
         return next((p.read_text(encoding="utf-8") for p in places if p.exists()), "")
-    common = _digest_files(root/"stal", "*.py"), _digest_files(root/"data", skip="results")
+    common = _digest_files(root/"stal", "*.py"), _digest_files(root/"data", skip="results"), _digest_files(root/"data"/"results", "study_*")
     @lru_cache
     def of(name): # an upstream notebook that does not run counts with its defaults
         return _digest(source_digest(root/"nbs"/f"{name}.ipynb"), json.dumps(parameters.get(name, {}), sort_keys=True), *common, *(of(n) + results(n) for n in plan[name]))
@@ -253,7 +262,7 @@ def render_readme(
     text = MarkdownExporter().from_notebook_node(nb)[0].replace("../figures/", "figures/")
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n"
 
-# %% ../nbs/91_reproduce.ipynb #54dfad54
+# %% ../nbs/91_reproduce.ipynb #e444dcae
 @dataclass
 class Outcome:
     "How one notebook ended"
@@ -279,14 +288,16 @@ def _forget(name: str, figures: Path) -> dict: # the notebook's figures so far
     update_manifest("notebooks", name, None, figures)
     return before
 
+_KINDS = ("png", "data", "markdown") # files of a figure or table
+
 def _settle(name: str, before: dict, passed: bool, figures: Path) -> list[str]: # files that the notebook made, relative to the folder above figures
     "After a run: figures that a notebook no longer makes are deleted if it passed, and stay as they were if it failed"
     now = read_manifest(figures)["figures"]
     for k in before.keys() - now.keys():
         if not passed: update_manifest("figures", k, before[k], figures)
         else:
-            for file in (before[k]["png"], before[k]["data"]): (figures/file).unlink(missing_ok=True)
-    made = [f"figures/{e[kind]}" for e in now.values() if e["notebook"] == name for kind in ("png", "data")]
+            for file in (before[k][kind] for kind in _KINDS if kind in before[k]): (figures/file).unlink(missing_ok=True)
+    made = [f"figures/{e[kind]}" for e in now.values() if e["notebook"] == name for kind in _KINDS if kind in e]
     results = f"data/results/{name}.json"
     return sorted(made) + ([results] if (figures.parent/results).exists() else [])
 

@@ -99,6 +99,8 @@ def test_record_is_complete_and_belongs_to_these_sources(root):
         assert hashlib.sha256((root / "figures" / entry["png"]).read_bytes()).hexdigest() == entry["sha256"], name
         assert hashlib.sha256((root / "figures" / entry["data"]).read_bytes()).hexdigest() == entry["data_sha256"], name
         assert len(pd.read_csv(root / "figures" / entry["data"])) == entry["rows"] > 0, name
+        if "markdown" in entry:
+            assert hashlib.sha256((root / "figures" / entry["markdown"]).read_bytes()).hexdigest() == entry["markdown_sha256"], name
     prints = fingerprints(PLAN, {}, root)
     stale = [n for n in PLAN if manifest["notebooks"][n]["fingerprint"] != prints[n]]
     assert not stale, f"outputs are older than their sources: make figures ({', '.join(stale)})"
@@ -122,3 +124,19 @@ def test_zoo_ships_small_weights_with_cards_and_no_photographs(root):
     assert len(listed) == json.loads((folder / "photographs.json").read_text())["photographs"] and listed[["origin", "licence", "sha256"]].notna().to_numpy().all()
     shipped = {p.suffix for p in (root / "data").rglob("*") if p.is_file()}
     assert shipped <= {".json", ".safetensors", ".csv", ".md"}, "data/ holds weights and numbers, no images"
+
+
+@pytest.mark.parametrize("name, seeds", [("photographs", 5), ("embedded", 3)])
+def test_stored_studies_are_complete(name, seeds):
+    "That a stored run comes out again is asserted in 20_comparison, which test_notebooks runs"
+    from stal.studies import COMPARISON, CONTROLS, read_study
+    study = read_study(name)
+    families = {key.split("/")[0] for key in study.scores}
+    assert all(s.shape == (2, len(study.table)) and s.isfinite().all() for s in study.scores.values())
+    assert set(study.table.label) == {0, 1} and not study.table.group.eq("").any()
+    for family in families:
+        for variant in COMPARISON:
+            scores, thresholds = study.of(family, variant)
+            assert len(scores) == len(thresholds) == seeds and abs(thresholds).max() < 50
+            assert study.curves(family, variant).groupby("seed").step.max().eq(study.about["steps"]).all()
+    assert all(len(study.of("superresolution", variant)[0]) == seeds for variant in CONTROLS)

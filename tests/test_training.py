@@ -1,0 +1,88 @@
+"Training from the command line: killed and resumed, in two processes, on a full disk."
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from stal.student import build_student
+
+BIN = Path(sys.executable).parent
+SHORT = {"batches": {"pairs": 4}, "training": {"steps": 24, "every": 4}}
+
+
+def command(folder, config, output, launcher=(BIN / "stal",)):
+    (folder / "train.yml").write_text(yaml.safe_dump(config))
+    return [*map(str, launcher), "train", str(folder / "train.yml"), "--output", str(folder / output), "--quiet"]
+
+
+def weights(folder):
+    return load_file(folder / "student.safetensors")
+
+
+def same(a, b):
+    return a.keys() == b.keys() and all(a[k].equal(b[k]) for k in a)
+
+
+def test_a_killed_training_ends_with_the_same_weights(tmp_path):
+    subprocess.run(command(tmp_path, SHORT, "whole"), check=True)
+    words = command(tmp_path, SHORT, "killed")
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was killed, not finished"
+    assert not (tmp_path / "killed" / "student.safetensors").exists()
+    subprocess.run(words, check=True)
+    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
+    history = [pd.read_csv(tmp_path / name / "history.csv") for name in ("killed", "whole")]
+    assert history[0].equals(history[1])
+
+
+def test_two_processes_train_to_the_curve_of_one(tmp_path):
+    "Each process takes half of the pairs; only rounding and the teacher's dropout, which is off here, could tell them apart"
+    config = {"batches": {"pairs": 8}, "training": {"steps": 12, "every": 2, "bfloat16": False}, "teacher": {"dropout": 0.0}}
+    launcher = [BIN / "accelerate-launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "stal.cli"]
+    subprocess.run(command(tmp_path, config, "one"), check=True)
+    run = subprocess.run(command(tmp_path, config, "two", launcher), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert run.returncode == 0, run.stderr[-3000:]
+    one, two = (pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "two"))
+    assert json.loads((tmp_path / "two" / "student.json").read_text())["steps"] == 12
+    for column in ("val_loss", "val_auc"):  # of all weights; the training losses of the first process are over its half of the pairs
+        assert (one[column] - two[column]).abs().max() < 0.02, (one[column], two[column])
+    a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
+    start = build_student("small", seed=0).state_dict()
+    apart, travelled = (sum((x[k] - y[k]).square().sum().item() for k in a) ** 0.5 for x, y in ((a, b), (a, start)))
+    assert apart < 0.02 * travelled, (apart, travelled)
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs file size limits")
+def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
+    stopped = {**SHORT, "training": {**SHORT["training"], "steps": 24}}
+    words = command(tmp_path, stopped, "full")
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    checkpoint = tmp_path / "full" / "checkpoint.safetensors"
+    while not checkpoint.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    before = checkpoint.read_bytes()
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    run = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit)
+    assert run.returncode == 2 and "cannot be saved" in run.stderr and "last good checkpoint" in run.stderr and "Traceback" not in run.stderr
+    assert checkpoint.read_bytes() == before
+    subprocess.run(words, check=True)
+    assert (tmp_path / "full" / "student.safetensors").exists()

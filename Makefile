@@ -10,7 +10,7 @@ KEY    := $(shell cat settings.ini setup.py pyproject.toml | cksum | cut -d' ' -
 STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
 
-.PHONY: help setup figures test check zoo results lab clean
+.PHONY: help setup figures test check zoo detectors results lab clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -32,6 +32,9 @@ check: $(STAMP)  ## regenerate everything into runs/check and compare with the c
 
 zoo: $(STAMP)    ## train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
 	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
+
+detectors: $(STAMP) ## train the shipped detectors again, half an hour; needs PHOTOGRAPHS=folder and DECODERS=folder, writes runs/detectors
+	@$(BIN)/stal train-detectors --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)"
 
 results: $(STAMP) ## run the stored studies again (STUDY=embedded, ten minutes), into runs/studies; others: stal results --help
 	@$(BIN)/stal results $(STUDY)

@@ -6,14 +6,13 @@
 __all__ = ['PALETTE', 'project_root', 'output_root', 'use_style', 'show_table', 'Run', 'begin', 'figures_folder', 'read_manifest',
            'update_manifest', 'versions', 'save_figure', 'save_table', 'compare', 'save_results', 'load_results']
 
-# %% ../nbs/90_figures.ipynb #ea429bff
+# %% ../nbs/90_figures.ipynb #75324f19
 import hashlib, json, os, platform, re, textwrap, time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib as mpl
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns

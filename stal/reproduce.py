@@ -22,10 +22,11 @@ from tqdm.auto import tqdm
 
 from .figures import project_root, read_manifest, update_manifest, versions
 
-# %% ../nbs/91_reproduce.ipynb #460e0316
+# %% ../nbs/91_reproduce.ipynb #b1b59b72
 PLAN = {
     "00_compat": (),
     "01_photographs": (),
+    "01b_degradations": (),
     "02_spectrum": (),
     "03_harmonics": (),
     "04_generators": (),
@@ -37,8 +38,13 @@ PLAN = {
     "13_training": (),
     "14_metrics": (),
     "15_studies": (),
+    "16_detectors": (),
+    "17_verdict": (),
     "20_comparison": (),
     "21_ablation": (),
+    "22_robustness": (),
+    "23_heatmaps": (),
+    "24_field": (),
     "90_figures": (),
     "91_reproduce": (),
     "92_cli": (),

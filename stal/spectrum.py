@@ -7,13 +7,13 @@ __all__ = ['COLOURS', 'WINDOWS', 'REACHES', 'TAIL_STATISTICS', 'CONVENTIONS', 't
            'power_law_field', 'PowerLaw', 'fit_power_law', 'tail_start', 'tail_curve', 'uplift', 'tail_statistics',
            'RunningProfile', 'profile_files', 'published_profile']
 
-# %% ../nbs/02_spectrum.ipynb #b397639b
+# %% ../nbs/02_spectrum.ipynb #0205c2e9
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
-from math import ceil, hypot, sqrt
+from math import ceil, sqrt
 from pathlib import Path
 from typing import NamedTuple
 

@@ -7,7 +7,7 @@ __all__ = ['SCHEDULES', 'PARTS', 'alignment_loss', 'contrastive_loss', 'help_wei
            'Trainee', 'score', 'Validation', 'Training', 'file_batches', 'score_files', 'DataSettings', 'BatchSettings',
            'configured']
 
-# %% ../nbs/13_training.ipynb #f8ac31b1
+# %% ../nbs/13_training.ipynb #5fb88083
 import contextlib, difflib, json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,11 +25,12 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from .datasets import decode_in_order, read_dataset, split_by_group
+from .degradations import Degradation, jpeg
 from .generators import _check_fit, _read_safetensors
 from .photographs import ImageError, grid_crops, read_image, show_path
 from .student import Detector, Student, build_student
 from .teacher import Teacher, TeacherSettings
-from .views import Alignment, Degradation, PairBatches, bytes_of, embedded_pairs
+from .views import Alignment, PairBatches, bytes_of, embedded_pairs
 
 # %% ../nbs/13_training.ipynb #ee69be46
 def alignment_loss(
@@ -75,7 +76,7 @@ def rate_factor(
     "Warm-up over 5 % of the steps, then half a cosine"
     return p / .05 if p < .05 else (1 + cos(pi * (p - .05) / .95)) / 2
 
-# %% ../nbs/13_training.ipynb #414ddd1c
+# %% ../nbs/13_training.ipynb #c3b21fad
 @dataclass(frozen=True)
 class Settings:
     "How a student is trained; the student alone is `auxiliary=False`"
@@ -116,7 +117,8 @@ def from_mapping(
         if expected is tuple and isinstance(value, list): value = tuple(value)
         fits = isinstance(value, (int, float)) if expected is float else isinstance(value, expected)
         if not fits or (isinstance(value, bool) and expected is not bool): raise ValueError(f"{where}: {name} must be {expected.__name__}, not {value!r}")
-    return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    try: return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+    except ValueError as error: raise ValueError(f"{where}: {error}") from None
 
 # %% ../nbs/13_training.ipynb #d15b75f9
 class Trainee(nn.Module):
@@ -320,7 +322,7 @@ class Training:
         axes[0].set(xlabel="step", ylabel="training loss"); axes[1].set(xlabel="step", ylabel="validation"); axes[0].legend(); axes[1].legend()
         return axes
 
-# %% ../nbs/13_training.ipynb #6a00b783
+# %% ../nbs/13_training.ipynb #7a1dc393
 def _load(path: str, size: int) -> Tensor: # [3, H, W], uint8
     image = read_image(path)
     if min(image.shape[1:]) < size: raise ImageError(f"{show_path(path)}: {image.shape[2]}×{image.shape[1]} pixels; too small for a crop of {size}×{size}, and images are never stretched")
@@ -350,12 +352,13 @@ def score_files(
     workers: int = 2,    # decoding threads
     bad: list|None = None, # takes (row, ImageError) of files that cannot be used; default: the first one is raised
     progress: bool = True, # show a bar
+    quality: int|None = None, # of JPEG, through which all images are sent first; default: as they are
 ) -> pd.DataFrame: # the rows that were scored, with a column score
     "Verdicts on the central squares of files, at native resolution"
     parts = []
     with tqdm(total=len(frame), desc="scoring", unit="image", leave=False, **_bar(progress)) as bar:
         for images, rows in decode_in_order(frame, crop, workers, bad=bad):
-            parts.append(rows.assign(score=score(detector, images).numpy())); bar.update(len(rows))
+            parts.append(rows.assign(score=score(detector, jpeg(bytes_of(images), quality) if quality else images).numpy())); bar.update(len(rows))
     return pd.concat(parts) if parts else frame.iloc[:0].assign(score=0.)
 
 # %% ../nbs/13_training.ipynb #f02a5507

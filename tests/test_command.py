@@ -147,3 +147,24 @@ def test_an_interrupted_run_stops_at_once(tmp_path, monkeypatch):
     time.sleep(1)
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(timeout=30) != 0
+
+
+def test_detect_judges_the_good_files_and_names_the_bad(holiday):
+    run = stal("detect", holiday, "--csv", holiday.parent / "verdicts.csv")
+    assert run.returncode == 1 and "3 of 100 files cannot be used" in run.stderr and "Traceback" not in run.stderr
+    assert [name for name in ("cut.jpg", "empty.png", "one.png") if name in run.stderr] == ["cut.jpg", "empty.png", "one.png"]
+    assert (holiday.parent / "verdicts.csv").read_text().count("\n") == 98
+
+
+def test_detect_takes_100_megapixels_in_bounded_memory(tmp_path):
+    rng = np.random.default_rng(0)
+    for name, side in (("small", 512), ("large", 10_000)):
+        Image.fromarray(np.tile(rng.integers(0, 256, (500, 500, 3), dtype=np.uint8), (side // 500 + 1, side // 500 + 1, 1))[:side, :side]).save(tmp_path / f"{name}.png", compress_level=1)
+    peak = {}
+    for name in ("small", "large"):
+        code = f"import resource, sys; from stal.cli import app; sys.argv = ['stal', 'detect', {str(tmp_path / name) + '.png'!r}]\ntry: app()\nfinally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert run.returncode == 0 and "decision" in run.stdout, run.stderr
+        peak[name] = int(run.stdout.rsplit("peak", 1)[1])
+    decoded = 300 # MB, three bytes a pixel
+    assert peak["large"] - peak["small"] < 4 * decoded, peak

@@ -33,10 +33,10 @@ check: $(STAMP)  ## regenerate everything into runs/check and compare with the c
 zoo: $(STAMP)    ## train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
 	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
 
-detectors: $(STAMP) ## train the shipped detectors again, half an hour; needs PHOTOGRAPHS=folder and DECODERS=folder, writes runs/detectors
+detectors: $(STAMP) ## train the shipped detectors again, over an hour; needs PHOTOGRAPHS=folder and DECODERS=folder, writes runs/detectors
 	@$(BIN)/stal train-detectors --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)"
 
-results: $(STAMP) ## run the stored studies again (STUDY=embedded, ten minutes), into runs/studies; others: stal results --help
+results: $(STAMP) ## run the stored studies again (STUDY=embedded, under an hour), into runs/studies; others: stal results --help
 	@$(BIN)/stal results $(STUDY)
 
 lab: $(STAMP)    ## JupyterLab on the notebooks

@@ -156,12 +156,17 @@ def spectrum(
         if as_json is not None and str(as_json) != "-": as_json.write_text(text + "\n", encoding="utf-8")
         if png is not None: _plot(profiles, crop, colour, f"{rows[0]['file'] if len(rows) == 1 else f'{len(rows)} files'}, central {crop}×{crop}", png)
 
-# %% ../nbs/92_cli.ipynb #8f4a07b9
-def _named(detector: str) -> tuple: # detector and card
-    "A shipped detector by name, or any checkpoint by its file"
+# %% ../nbs/92_cli.ipynb #efd4490b
+def _stored(path: Path) -> tuple: # detector and card
+    "A student's checkpoint, or a file of data/detectors"
     from stal.detectors import load_detector
     from stal.student import load_student
-    return load_student(detector) if detector.endswith(".safetensors") else load_detector(detector)
+    return load_detector(path.stem, path.parent) if path.suffix == ".safetensors" and path.is_file() else load_student(path)
+
+def _named(detector: str) -> tuple: # likewise
+    "A shipped detector by name, or any by its file"
+    from stal.detectors import load_detector
+    return _stored(Path(detector)) if detector.endswith(".safetensors") else load_detector(detector)
 
 def _limits(card: dict, threshold: Optional[float], name: str): # Thresholds
     from stal.detectors import Thresholds
@@ -325,7 +330,7 @@ def train(
         training.curves().to_csv(output/"history.csv", index=False)
         typer.echo(f"{show_path(output/'student.safetensors')}: {card['method']}, weights of step {card['steps']}; validation AUC {training.kept['val_auc']:.3f}, balanced accuracy {training.kept['val_balanced']:.3f} at logit 0")
 
-# %% ../nbs/92_cli.ipynb #ac37e719
+# %% ../nbs/92_cli.ipynb #9d8135fc
 @app.command()
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(metavar="STUDENT.safetensors", help="With its card beside it, as stal train writes them.", show_default=False)],
@@ -347,10 +352,9 @@ def evaluate(
     with _one_line():
         from stal.datasets import LOSSLESS, read_dataset
         from stal.metrics import per_generator
-        from stal.student import load_student
         from stal.training import score_files
         import torch
-        student, card = load_student(checkpoint)
+        student, card = _stored(checkpoint)
         if threshold is None and (threshold := card.get("threshold")) is None: raise ValueError(f"{checkpoint}: its card states no threshold; name one (--threshold 0)")
         frame, bad = read_dataset(path, name, reals), []
         if split: frame = frame[frame.split == split]
@@ -414,8 +418,8 @@ def compare(
             rows.append({"generator": generator, "reals": int((part.label == 0).sum()), "fakes": int((part.label == 1).sum()), "AUC A": a_auc, "AUC B": b_auc, "A - B": a_auc - b_auc, "low": d.low if enough else np.nan, "high": d.high if enough else np.nan})
         typer.echo(f"A: {card_a['method']} ({a}); B: {card_b['method']} ({b}); central {crop}×{crop}\n" + pd.DataFrame(rows).to_string(index=False, float_format="%.3f") + f"\nsame decision, each at its own threshold: {said.mean():.0%}; rank correlation of scores: {scored.score.corr(scored.other, method='spearman'):.2f}")
 
-# %% ../nbs/92_cli.ipynb #b3cc096b
-STUDIES = {"embedded": (3, 400), "photographs": (5, 800), "field": (5, 800)} # seeds and steps
+# %% ../nbs/92_cli.ipynb #31c69ac7
+STUDIES = {"embedded": (3, 400, 0, 3), "photographs": (5, 800, 3, 3), "field": (5, 800, 0, 0)} # seeds, steps, seeds of the ablation, and of the rivals
 
 @app.command()
 def results(
@@ -426,6 +430,7 @@ def results(
     output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="Where runs and results go.")] = Path("runs/studies"),
     seeds: Annotated[Optional[int], typer.Option(min=2, help="Default: as stored.")] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Of each training. Default: as stored.")] = None,
+    rivals: Annotated[Optional[int], typer.Option(min=0, help="Seeds of the eight rivals, with STAL's help and without: 2 or more, or 0 for none. Default: as stored.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Trainings at a time, one thread each.")] = 2,
 ):
     """Train all variants with all seeds and store what they say of every test image.
@@ -435,10 +440,12 @@ def results(
     with _one_line():
         from stal.studies import embedded_study, field_study, gather, photographs_study, run_study, tasks_of
         if study not in STUDIES: raise ValueError(f"no study {study!r}; there are {', '.join(STUDIES)}")
+        if rivals == 1: raise ValueError("--rivals must be 0, or at least 2: there is no interval over one seed")
         if study != "embedded" and photographs is None: raise ValueError(f"the {study} study needs --photographs FOLDER")
         if study == "field" and (decoders is None or collected is None): raise ValueError("the field study needs --decoders FOLDER and --collected FILE")
         made = {"embedded": embedded_study, "photographs": lambda: photographs_study(photographs, decoders), "field": lambda: field_study(photographs, decoders, collected)}[study]()
-        tasks = tasks_of(made, seeds or STUDIES[study][0], steps or STUDIES[study][1], 3 if study == "photographs" else 0)
+        defaults = STUDIES[study]
+        tasks = tasks_of(made, seeds or defaults[0], steps or defaults[1], defaults[2], defaults[3] if rivals is None else rivals)
         run_study(made, tasks, output/study, processes)
         gather(made, tasks, output/study, output)
         typer.echo(f"{len(tasks)} runs; results in {output}")
@@ -495,7 +502,7 @@ def train_generator(
             state.unlink()
             typer.echo(f"{name}: U = {tail['uplift'][0]:.3f} ({tail['uplift'][1]:.3f} to {tail['uplift'][2]:.3f}) decades; tail over the power law {tail['residual'][0]:+.3f} ({tail['residual'][1]:+.3f} to {tail['residual'][2]:+.3f})")
 
-# %% ../nbs/92_cli.ipynb #c17b4f8f
+# %% ../nbs/92_cli.ipynb #a4230cbd
 CREDIT = "154 photographs, 60 of google/dreambooth (collection CC BY 4.0) and 94 of Open Images (CC BY 2.0), listed with their licences in data/zoo/photographs.csv" # if it was these
 
 def _about(photographs: Path) -> dict: # what the cards say of the training data
@@ -510,16 +517,17 @@ def train_detectors(
     output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="Where weights and cards go.")] = Path("runs/detectors"),
     collected: Annotated[Optional[Path], typer.Option("--collected", metavar="FILE", help="Manifest of collected images: what each detector is worth on them is written into its card.", show_default=False)] = None,
     seeds: Annotated[int, typer.Option(min=2)] = 5,
+    rivals: Annotated[int, typer.Option(min=0, help="Seeds of the eight rivals; 0: no rivals.")] = 3,
     steps: Annotated[int, typer.Option(min=1, help="Of each training.")] = 2000,
     processes: Annotated[int, typer.Option(min=1, help="Trainings at a time, one thread each.")] = 2,
 ):
-    """Train the shipped detectors again: students alone and with STAL, paired by seed.
+    """Train the shipped detectors again: students alone and with STAL, paired by seed, and their rivals.
 
     Training that was stopped goes on where it was. Example: stal train-detectors --photographs photos/ --decoders decoders/
     """
     with _one_line():
         from stal.detectors import KINDS, detector_pairs, measure_collected, train_detectors as run
-        best = run(*detector_pairs(photographs, decoders), output, _about(photographs), seeds, steps, processes)
+        best = run(*detector_pairs(photographs, decoders), output, _about(photographs), seeds, steps, processes, rivals)
         for name in [f"{k}-{s}" for k in KINDS for s in range(seeds)] if collected is not None else []: measure_collected(name, collected, output)
         typer.echo(f"default: {best}; detectors in {output}")
 

@@ -4,14 +4,16 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'FEWEST', 'tile_corners', 'score_tiles', 'Thresholds', 'thresholds_from', 'detector_pairs', 'train_detector',
-           'held_scores', 'FrequencyDetector', 'save_detector', 'train_detectors', 'detectors_folder', 'load_detector',
-           'load_bench', 'measure_collected']
+           'fit_rival', 'held_scores', 'FrequencyDetector', 'save_detector', 'save_fitted', 'train_detectors',
+           'detectors_folder', 'load_detector', 'load_bench', 'load_rivals', 'measure_collected']
 
-# %% ../nbs/16_detectors.ipynb #d0fb823b
+# %% ../nbs/16_detectors.ipynb #2433d1b1
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
+from importlib import import_module
+from itertools import count, takewhile
 from math import ceil
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,7 +31,7 @@ from .generators import _check_fit, _digest, _read_safetensors, load_generator, 
 from .metrics import best_threshold
 from .photographs import show_path
 from .student import Detector, build_student, load_student, read_student_card, save_student
-from .studies import native_and_binned, validation_of
+from .studies import RIVAL_NAMES, RIVALS, defaults_of, native_and_binned, validation_of
 from .teacher import Teacher, TeacherSettings
 from .training import Settings, Training, score
 from .views import REWORKERS, PairBatches, Pairs
@@ -82,8 +84,8 @@ def thresholds_from(
     if low > high: low = high = (low + high) / 2
     return Thresholds(float(low), best_threshold(label, score), float(high))
 
-# %% ../nbs/16_detectors.ipynb #b1f4b943
-KINDS = {"student": False, "stal": True} # name → with the teacher's help
+# %% ../nbs/16_detectors.ipynb #b4a89d1d
+KINDS = {"student": False, "stal": True} # name → with the teacher's help; the others are RIVALS
 
 def detector_pairs(
     photographs: str|Path, # folder
@@ -108,6 +110,18 @@ def train_detector(
     try: return Training(build_student("small", seed=seed), PairBatches(train.reals, train.fakes, steps, seed=seed), Settings(auxiliary=KINDS[kind], steps=steps, every=max(1, steps // 10), seed=seed), validation=validation_of(held, 256)).run(checkpoint, progress=progress)
     finally: torch.set_num_threads(threads)
 
+def fit_rival(
+    train: Pairs,
+    rival: str,            # of RIVALS, with its defaults
+    seed: int = 0,
+    steps: int = 2000,     # batches that it may see
+    progress: bool = True, # show a bar
+) -> tuple[Detector, dict]: # in evaluation mode, and what its card says of it
+    "One rival on the same batches. Raises ValueError for an unknown one."
+    if rival not in RIVALS: raise ValueError(f"no rival {rival!r}; there are {', '.join(RIVALS)}")
+    batches = PairBatches(train.reals, train.fakes, steps, seed=seed)
+    return import_module(f"stal.baselines.{rival}").fit(batches, seed, progress=progress), {"method": RIVAL_NAMES[rival], "rival": rival, "defaults": defaults_of(rival), "seed": seed, "steps": steps, "batches_sha256": batches.digest}
+
 def held_scores(
     detector: Detector,
     held: Pairs,
@@ -116,7 +130,7 @@ def held_scores(
     images = [held.reals, *held.fakes.values()]
     return np.repeat([0, 1], [len(held.reals), len(held.reals) * len(held.fakes)]), np.array([score_tiles(detector, image.permute(1, 2, 0).numpy())[1].mean().item() for group in images for image in group])
 
-# %% ../nbs/16_detectors.ipynb #c3011146
+# %% ../nbs/16_detectors.ipynb #84414d91
 class FrequencyDetector(Detector):
     "A trained teacher's verdict from the whole spectrum"
     def __init__(self,
@@ -136,16 +150,25 @@ def save_detector(
     "Write KIND-SEED.safetensors and its card, and the teacher's if there is one"
     kind, s = {on: k for k, on in KINDS.items()}[training.settings.auxiliary], training.settings
     about = {"method": {"student": "student alone", "stal": "STAL"}[kind], "seed": s.seed, "steps": training.done, "settings": asdict(s), "batches_sha256": training.batches.digest}
-    if kind == "stal": _save_teacher(training, held, folder/f"teacher-{s.seed}.safetensors", about | {"method": "teacher of STAL"} | card)
+    if kind == "stal": save_fitted(FrequencyDetector(training.plain.teacher).eval(), held, folder/f"teacher-{s.seed}.safetensors", about | {"method": "teacher of STAL", "teacher": asdict(training.teacher_settings)} | card)
     thresholds = thresholds_from(*held_scores(training.student, held))
     history = [{k: round(v, 4) for k, v in row.items()} for row in training.history]
     return save_student(training.student, folder/f"{kind}-{s.seed}.safetensors", about | {"validation": history[-1], "threshold": thresholds.balanced, "thresholds": thresholds._asdict(), "history": history} | card, half=True)
 
-def _save_teacher(training: Training, held: Pairs, file: Path, card: dict) -> None:
-    save_file({k: v.half().contiguous() for k, v in training.plain.teacher.state_dict().items()}, file)
+_ZOO = "encoder." # of the zoo; not kept with a detector
+
+def save_fitted(
+    detector: Detector, # a teacher's, or a rival
+    held: Pairs,        # for the thresholds
+    file: Path,         # NAME.safetensors
+    card: dict,         # says with "teacher" or "rival" what it is
+) -> None:
+    "Write what was fitted, large tensors in 16 bits, and the card"
+    tensors = {k.removeprefix("teacher."): (v.half() if v.numel() > 500 else v).contiguous() for k, v in detector.state_dict().items() if not k.startswith(_ZOO)}
+    save_file(tensors, file)
     file.chmod(0o644)
-    thresholds = thresholds_from(*held_scores(FrequencyDetector(training.plain.teacher).eval(), held))
-    file.with_suffix(".json").write_text(json.dumps(card | {"teacher": asdict(training.teacher_settings), "threshold": thresholds.balanced, "thresholds": thresholds._asdict(), "sha256": _digest(file)}, indent=1, ensure_ascii=False) + "\n")
+    thresholds = thresholds_from(*held_scores(detector, held))
+    file.with_suffix(".json").write_text(json.dumps(card | {"threshold": thresholds.balanced, "thresholds": thresholds._asdict(), "sha256": _digest(file)}, indent=1, ensure_ascii=False) + "\n")
 
 _data: tuple[Pairs, Pairs]|None = None # of this worker process
 
@@ -155,6 +178,9 @@ def _receive(train: Pairs, held: Pairs) -> None:
     torch.set_num_threads(1)
 
 def _work(kind: str, seed: int, steps: int, folder: Path, card: dict) -> None:
+    if kind in RIVALS:
+        detector, about = fit_rival(_data[0], kind, seed, steps, progress=False)
+        return save_fitted(detector, _data[1], folder/f"{kind}-{seed}.safetensors", about | card)
     checkpoint = folder/"training"/f"{kind}-{seed}.safetensors"
     save_detector(train_detector(*_data, kind, seed, steps, checkpoint, progress=False), _data[1], folder, card)
     checkpoint.unlink()
@@ -166,13 +192,16 @@ def train_detectors(
     seeds: int = 5,        # 0, 1, …
     steps: int = 2000,     # of each training
     processes: int = 2,    # at a time
+    rivals: int = 3,       # seeds of the rivals
 ) -> str: # name of the default
-    "Train what is missing, students alone and with STAL, and name the one with the best validation AUC as the default. Raises ValueError for a folder of another training."
-    there = {(k, s): read_student_card(folder/f"{k}-{s}.safetensors") for s in range(seeds) for k in KINDS if (folder/f"{k}-{s}.json").exists()}
+    "Train what is missing, students alone and with STAL and their rivals, and name the student with the best validation AUC as the default. Raises ValueError for a folder of another training."
+    wanted = [(k, s) for n, kinds in ((seeds, KINDS), (rivals, RIVALS)) for s in range(n) for k in kinds]
+    there = {(k, s): json.loads((folder/f"{k}-{s}.json").read_text()) for k, s in wanted if (folder/f"{k}-{s}.json").exists()}
     for (k, s), found in there.items():
         if found["batches_sha256"] != PairBatches(train.reals, train.fakes, steps, seed=s).digest: raise ValueError(f"{show_path(folder)}: holds {k}-{s} of other photographs or steps; delete it or name another folder")
-    left = [(k, s) for s in range(seeds) for k in KINDS if (k, s) not in there]
-    with tqdm(total=2 * seeds, initial=2 * seeds - len(left), desc="detectors", smoothing=0) as bar, ProcessPoolExecutor(processes, get_context("spawn"), _receive, (train, held)) as pool:
+    folder.mkdir(parents=True, exist_ok=True)
+    left = [task for task in wanted if task not in there]
+    with tqdm(total=len(wanted), initial=len(there), desc="detectors", smoothing=0) as bar, ProcessPoolExecutor(processes, get_context("spawn"), _receive, (train, held)) as pool:
         try:
             for future in as_completed([pool.submit(_work, k, s, steps, folder, card) for k, s in left]): future.result(); bar.update()
         finally: pool.shutdown(cancel_futures=True)
@@ -181,7 +210,7 @@ def train_detectors(
     (folder/"default.json").write_text(json.dumps({"default": best, "chosen_by": "AUC on held-out photographs and their versions", "val_auc": auc}, indent=1) + "\n")
     return best
 
-# %% ../nbs/16_detectors.ipynb #ed273e89
+# %% ../nbs/16_detectors.ipynb #cda2670c
 def detectors_folder() -> Path:
     "Where the shipped detectors are: in the clone around the current folder, or in the one that the library is installed from"
     try: return project_root()/"data"/"detectors"
@@ -197,21 +226,33 @@ def load_detector(
     if not name: name = json.loads((folder/"default.json").read_text())["default"]
     file = folder/f"{name}.safetensors"
     if not file.exists(): raise FileNotFoundError(f"no detector {name!r} in {show_path(folder.name)}; there are {', '.join(sorted(p.stem for p in folder.glob('*.safetensors'))) or 'none'}")
-    if not name.startswith("teacher-"): return load_student(file)
+    if name.rsplit("-", 1)[0] not in ("teacher", *RIVALS): return load_student(file)
     card = json.loads(file.with_suffix(".json").read_text())
+    if not card.keys() & {"teacher", "rival"}: return load_student(file) # another one of this name
     if _digest(file) != card["sha256"]: raise ValueError(f"{show_path(file)}: not the weights that {name}.json describes (SHA-256 differs)")
-    teacher, tensors = Teacher(TeacherSettings(**card["teacher"])), _read_safetensors(file)[0]
-    _check_fit(tensors, teacher, file)
-    teacher.load_state_dict(tensors)
-    return FrequencyDetector(teacher).eval().requires_grad_(False), card
+    if "rival" in card and card["defaults"] != defaults_of(card["rival"]): raise ValueError(f"{show_path(file)}: was fitted with other options than today's defaults of {card['rival']}")
+    part = fitted = Teacher(TeacherSettings(**card["teacher"])) if "teacher" in card else import_module(f"stal.baselines.{card['rival']}").build(card["seed"])
+    if "teacher" in card: fitted = FrequencyDetector(part)
+    tensors = _read_safetensors(file)[0] | {k: v for k, v in part.state_dict().items() if k.startswith(_ZOO)}
+    _check_fit(tensors, part, file)
+    part.load_state_dict(tensors)
+    return fitted.eval().requires_grad_(False), card
 
 def load_bench(
     seeds: int|None = None,   # the first so many; default: all
     folder: Path|None = None, # default: the shipped ones
 ) -> dict[str, list[Detector]]: # method → detectors, paired by seed
-    "All shipped detectors: student alone, STAL, and STAL's teacher"
+    "Student alone, STAL, and STAL's teacher"
     there = len(list((folder or detectors_folder()).glob("stal-*.safetensors")))
     return {method: [load_detector(f"{kind}-{s}", folder)[0] for s in range(min(seeds or there, there))] for method, kind in {"student alone": "student", "STAL": "stal", "teacher": "teacher"}.items()}
+
+def load_rivals(
+    folder: Path|None = None, # default: the shipped ones
+) -> dict[str, list[Detector]]: # rival → detectors, paired by seed with each other and with the first of the bench
+    "The shipped rivals, from seed 0 to the first that is missing; a rival without seed 0 is left out"
+    where = folder or detectors_folder()
+    there = {r: list(takewhile(lambda s: (where/f"{r}-{s}.json").exists(), count())) for r in RIVALS}
+    return {r: [load_detector(f"{r}-{s}", folder)[0] for s in seeds] for r, seeds in there.items() if seeds}
 
 # %% ../nbs/16_detectors.ipynb #39960538
 FEWEST = 10 # groups of a source for an interval, and for a statement about it

@@ -6,8 +6,9 @@
 __all__ = ['METRICS', 'check_scores', 'evaluate', 'best_threshold', 'Interval', 'bootstrap_metric', 'interval_over',
            'paired_difference', 'per_generator']
 
-# %% ../nbs/14_metrics.ipynb #4b1c948b
+# %% ../nbs/14_metrics.ipynb #d7d90769
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import isnan, nan, sqrt
 from typing import NamedTuple
 
@@ -101,7 +102,7 @@ def _weighted(
     if metric == "ap": return (found * tp / np.maximum(tp + fp, 1e-300)).sum(1) / fakes
     return (tp / fakes[:, None] * (fp / reals[:, None] <= _RATES[metric])).max(1)
 
-# %% ../nbs/14_metrics.ipynb #9db65488
+# %% ../nbs/14_metrics.ipynb #fa987c93
 _CHUNK = 2**21 # weights held at a time
 
 def _strata(labels: np.ndarray, groups) -> list[tuple[np.ndarray, np.ndarray]]: # of each: its images, and the number of the group of each of them
@@ -113,18 +114,50 @@ def _strata(labels: np.ndarray, groups) -> list[tuple[np.ndarray, np.ndarray]]: 
     kind = sum((k + 1) * (np.bincount(code[labels == k], minlength=len(names)) > 0) for k in (0, 1))[code]
     return [(images, np.unique(code[images], return_inverse=True)[1]) for images in (np.flatnonzero(kind == k) for k in (1, 2, 3)) if len(images)]
 
-def _resampled(labels: np.ndarray, groups, statistic: Callable, n: int, seed: int) -> list[tuple[np.ndarray, int]]: # n values of each stratum, and its groups
-    "A statistic of image weights when the groups of one stratum after the other are drawn with repetition"
-    if n < 2: raise ValueError(f"the number of resamples must be at least 2, not {n}")
-    rng, rows, found = np.random.default_rng(seed), max(1, _CHUNK // len(labels)), []
-    for images, code in _strata(labels, groups):
-        count, values = int(code.max()) + 1, []
-        if count < 2: raise ValueError(f"an interval needs at least two groups of each kind; only one has {' and '.join(('real', 'generated')[k] for k in np.unique(labels[images]))} images")
+def _of_groups(
+    metric: str|Callable,
+    labels: np.ndarray, scores: np.ndarray, # [N]
+    threshold: float,
+    code: np.ndarray, # [N], number of the group of each image
+) -> Callable: # of weights of groups [n, G], gives [n]
+    "A metric when each group counts as often as its weight says; AUC and accuracies from sums over groups, made once"
+    count = lambda which: np.bincount(code[which], minlength=code.max() + 1)
+    share = lambda hit, among: lambda w: (w @ count(hit & among)) / (w @ count(among))
+    fake, sure = labels == 1, scores >= threshold
+    reals, fakes = np.flatnonzero(~fake), np.flatnonzero(fake)
+    if metric == "balanced_accuracy":
+        of_reals, of_fakes = share(~sure, ~fake), share(sure, fake)
+        return lambda w: (of_reals(w) + of_fakes(w)) / 2
+    if metric != "auc" or len(reals) * len(fakes) > 2**24: return lambda w: _weighted(metric, w[:, code], labels, scores, threshold)
+    reals, fakes = reals[np.argsort(code[reals], kind="stable")], fakes[np.argsort(code[fakes], kind="stable")]
+    (i, first_real), (j, first_fake) = (np.unique(code[part], return_index=True) for part in (reals, fakes))
+    higher = np.sign(scores[fakes] - scores[reals][:, None]) / 2 + .5 # 1: the generated image has the higher score; 1/2: the same
+    won = np.add.reduceat(np.add.reduceat(higher, first_real, axis=0), first_fake, axis=1) # [groups with reals, groups with fakes]
+    return lambda w: ((w[:, i] @ won) * w[:, j]).sum(1) / ((w @ count(~fake)) * (w @ count(fake)))
+
+def _by_seed(metric: str|Callable, labels: np.ndarray, scores: np.ndarray, thresholds: Sequence[float], code: np.ndarray) -> Callable: # of weights of groups [n, G], gives [n, S]
+    seeds = [_of_groups(metric, labels, row, threshold, code) for row, threshold in zip(scores, thresholds)]
+    return lambda weights: np.stack([of(weights) for of in seeds], axis=1)
+
+def _numbered(labels: np.ndarray, groups) -> tuple[np.ndarray, list[int]]: # number of the group of each image, and how many groups each stratum has
+    "Groups numbered from 0, stratum by stratum"
+    code, sizes = np.empty(len(labels), int), []
+    for images, own in _strata(labels, groups):
+        code[images] = sum(sizes) + own
+        sizes.append(int(own.max()) + 1)
+        if sizes[-1] < 2: raise ValueError(f"an interval needs at least two groups of each kind; only one has {' and '.join(('real', 'generated')[k] for k in np.unique(labels[images]))} images")
+    return code, sizes
+
+def _resampled(sizes: list[int], of: Callable, n: int, seed: int, rows: int) -> list[np.ndarray]: # n values of each stratum
+    "A statistic `of` weights of groups when those of one stratum after the other are drawn with repetition, so many `rows` at a time"
+    rng, found = np.random.default_rng(seed), []
+    for first, count in zip(np.cumsum([0, *sizes]), sizes):
+        values = []
         for start in range(0, n, rows):
-            weights = np.ones((min(rows, n - start), len(labels)))
-            weights[:, images] = rng.multinomial(count, np.full(count, 1 / count), len(weights))[:, code]
-            values.append(statistic(weights))
-        found.append((np.concatenate(values), count))
+            weights = np.ones((min(rows, n - start), sum(sizes)))
+            weights[:, first:first + count] = rng.multinomial(count, np.full(count, 1 / count), len(weights))
+            values.append(of(weights))
+        found.append(np.concatenate(values))
     return found
 
 class Interval(NamedTuple):
@@ -134,11 +167,14 @@ class Interval(NamedTuple):
     high: float          # upper end
     per_seed: np.ndarray # [S]
 
-def _interval(labels: np.ndarray, groups, of: Callable, bounds: tuple[float, float], n: int, seed: int) -> Interval:
-    "Around the mean over S seeds of a statistic `of` weights [n, N] that gives [n, S]: variances of all strata, and of the seeds if there are several"
+def _interval(labels: np.ndarray, groups, make: Callable, bounds: tuple[float, float], n: int, seed: int) -> Interval:
+    "Around the mean over S seeds of a statistic of weights of groups [n, G] that gives [n, S], which `make` makes from the number of each image's group: variances of all strata, and of the seeds if there are several"
     from scipy.stats import t
-    per_seed = of(np.ones((1, len(labels))))[0]
-    sources = [(values.var(ddof=1) * count / (count - 1), count - 1) for values, count in _resampled(labels, groups, lambda w: of(w).mean(1), n, seed)]
+    if n < 2: raise ValueError(f"the number of resamples must be at least 2, not {n}")
+    code, sizes = _numbered(labels, groups)
+    of = make(code)
+    per_seed, drawn = of(np.ones((1, sum(sizes))))[0], _resampled(sizes, lambda w: of(w).mean(1), n, seed, max(1, _CHUNK // len(labels)))
+    sources = [(values.var(ddof=1) * count / (count - 1), count - 1) for values, count in zip(drawn, sizes)]
     if len(per_seed) > 1: sources.append((per_seed.var(ddof=1) / len(per_seed), len(per_seed) - 1))
     value, variance = float(per_seed.mean()), sum(v for v, _ in sources)
     half = t.ppf(.975, 1 / sum((v / variance)**2 / df for v, df in sources)) * sqrt(variance) if variance > 0 else 0.
@@ -161,9 +197,9 @@ def bootstrap_metric(
 ) -> tuple[float, float, float]: # value, and both ends of its 95 % interval
     "A metric of one set of scores with its interval over groups. Raises ValueError like `check_scores`, for an unknown metric, and for fewer than two groups of a kind."
     bounds, (labels, scores) = _check_metric(metric, threshold), check_scores(labels, scores)
-    return tuple(_interval(labels, groups, lambda w: _weighted(metric, w, labels, scores, threshold)[:, None], bounds, n, seed)[:3])
+    return tuple(_interval(labels, groups, partial(_by_seed, metric, labels, scores[None], [threshold]), bounds, n, seed)[:3])
 
-# %% ../nbs/14_metrics.ipynb #578477eb
+# %% ../nbs/14_metrics.ipynb #5cf6e9c5
 def _rows(labels, scores, thresholds) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # labels [N], scores [S, N], thresholds [S]
     "Checked, seed by seed"
     scores = np.asarray(scores, dtype=np.float64)
@@ -173,9 +209,6 @@ def _rows(labels, scores, thresholds) -> tuple[np.ndarray, np.ndarray, np.ndarra
         try: checked, _ = check_scores(labels, row)
         except ValueError as error: raise ValueError(f"seed number {s}: {error}") from None
     return checked, scores, np.broadcast_to(thresholds, len(scores))
-
-def _by_seed(metric: str|Callable, weights: np.ndarray, labels: np.ndarray, scores: np.ndarray, thresholds: np.ndarray) -> np.ndarray: # [n, S]
-    return np.stack([_weighted(metric, weights, labels, row, threshold) for row, threshold in zip(scores, thresholds)], axis=1)
 
 def interval_over(
     labels, # N of 0 (real) and 1 (generated)
@@ -188,7 +221,7 @@ def interval_over(
 ) -> Interval: # value: mean over seeds; per_seed: the metric of each
     "A method's metric with its interval over seeds and groups. Raises ValueError like `bootstrap_metric`, and for fewer than two seeds."
     bounds, (labels, scores, thresholds) = _check_metric(metric, thresholds), _rows(labels, scores, thresholds)
-    return _interval(labels, groups, lambda w: _by_seed(metric, w, labels, scores, thresholds), bounds, n, seed)
+    return _interval(labels, groups, partial(_by_seed, metric, labels, scores, thresholds), bounds, n, seed)
 
 def paired_difference(
     labels, # N of 0 (real) and 1 (generated)
@@ -204,7 +237,9 @@ def paired_difference(
     "By how much method a exceeds method b, with the interval over seeds and groups. Raises ValueError like `interval_over`, or if a and b do not have the same shape."
     if np.shape(a) != np.shape(b): raise ValueError(f"a has the shape {list(np.shape(a))} and b {list(np.shape(b))}: both methods need the same seeds and images")
     bounds, (labels, a, thresholds_a), (_, b, thresholds_b) = _check_metric(metric, thresholds_a, thresholds_b), _rows(labels, a, thresholds_a), _rows(labels, b, thresholds_b)
-    difference = lambda w: _by_seed(metric, w, labels, a, thresholds_a) - _by_seed(metric, w, labels, b, thresholds_b)
+    def difference(code: np.ndarray) -> Callable:
+        of_a, of_b = _by_seed(metric, labels, a, thresholds_a, code), _by_seed(metric, labels, b, thresholds_b, code)
+        return lambda weights: of_a(weights) - of_b(weights)
     return _interval(labels, groups, difference, (bounds[0] - bounds[1], bounds[1] - bounds[0]), n, seed)
 
 # %% ../nbs/14_metrics.ipynb #ae2c52db

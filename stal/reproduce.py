@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from .figures import project_root, read_manifest, update_manifest, versions
 
-# %% ../nbs/91_reproduce.ipynb #b1b59b72
+# %% ../nbs/91_reproduce.ipynb #c16231a4
 PLAN = {
     "00_compat": (),
     "01_photographs": (),
@@ -45,6 +45,14 @@ PLAN = {
     "22_robustness": (),
     "23_heatmaps": (),
     "24_field": (),
+    "30_durall": (),
+    "31_npr": (),
+    "32_univfd": (),
+    "33_rigid": (),
+    "34_safe": (),
+    "35_dda": (),
+    "36_mpft": (),
+    "37_gamma": (),
     "90_figures": (),
     "91_reproduce": (),
     "92_cli": (),

@@ -130,7 +130,7 @@ def small_cnn(
     stages = [Stage(i, o) for i, o in zip(widths, widths[1:])]
     return Body(nn.Sequential(nn.Conv2d(3, width, 3, 1, 1), nn.ReLU(), *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1], 16)
 
-# %% ../nbs/12_student.ipynb #684995c2
+# %% ../nbs/12_student.ipynb #64c7e68e
 _PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 def _read_weights(path: str|Path) -> dict[str, Tensor]:
@@ -144,20 +144,24 @@ def _read_weights(path: str|Path) -> dict[str, Tensor]:
 
 def resnet(
     depth: int,               # 18 or 50
-    stem: str = "standard",   # "standard": 7×7 with stride 2, then pooling; "full": 3×3 with stride 1, no pooling
+    stem: str = "standard",   # "standard": 7×7 with stride 2, then pooling; "fine": 3×3 with stride 2, then pooling; "full": 3×3 with stride 1, no pooling
     weights: str|Path|None = None, # safetensors file with torchvision's names; default: random
+    stages: int = 4,          # how many are kept, 1 to 4
 ) -> Body:
-    "torchvision's ResNet (He et al. 2016) up to its pooled features. Raises ValueError for an unknown stem or weights that do not fit, FileNotFoundError."
-    if stem not in ("standard", "full"): raise ValueError(f"stem must be standard or full, not {stem!r}")
+    "torchvision's ResNet (He et al. 2016) up to its pooled features. Raises ValueError for an unknown stem, stages that there are not, or weights that do not fit, FileNotFoundError."
+    if stem not in ("standard", "fine", "full"): raise ValueError(f"stem must be standard, fine or full, not {stem!r}")
+    if stages not in (1, 2, 3, 4): raise ValueError(f"stages must be from 1 to 4, not {stages!r}")
     load_torchvision()
     from torchvision import models
     net = getattr(models, f"resnet{depth}")(weights=None)
-    width, net.fc = net.fc.in_features, nn.Identity()
-    if stem == "full":
-        net.conv1, net.maxpool = nn.Conv2d(3, 64, 3, 1, 1, bias=False), nn.Identity()
+    width, net.fc, gone = net.fc.in_features >> (4 - stages), nn.Identity(), [f"layer{k}" for k in range(stages + 1, 5)]
+    for stage in gone: setattr(net, stage, nn.Identity())
+    if stem != "standard":
+        net.conv1 = nn.Conv2d(3, 64, 3, 2 if stem == "fine" else 1, 1, bias=False)
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
+    if stem == "full": net.maxpool = nn.Identity()
     if weights is not None:
-        tensors = {k: v for k, v in _read_weights(weights).items() if not k.startswith("fc.")}
+        tensors = {k: v for k, v in _read_weights(weights).items() if k.split(".")[0] not in ("fc", *gone)}
         _check_fit(tensors, net, Path(weights))
         net.load_state_dict(tensors)
     return Body(net, width, 16 if stem == "full" else 32, norm=_IMAGENET)

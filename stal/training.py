@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'PARTS', 'alignment_loss', 'contrastive_loss', 'help_weight', 'rate_factor', 'Settings', 'from_mapping',
-           'Trainee', 'score', 'Validation', 'Training', 'file_batches', 'score_files', 'DataSettings', 'BatchSettings',
-           'configured']
+           'Trainee', 'whole_batch', 'score', 'Validation', 'Training', 'train', 'file_batches', 'score_files',
+           'DataSettings', 'BatchSettings', 'configured']
 
 # %% ../nbs/13_training.ipynb #5fb88083
 import contextlib, difflib, json
@@ -120,7 +120,7 @@ def from_mapping(
     try: return kind(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
     except ValueError as error: raise ValueError(f"{where}: {error}") from None
 
-# %% ../nbs/13_training.ipynb #d15b75f9
+# %% ../nbs/13_training.ipynb #d3e97302
 class Trainee(nn.Module):
     "A student in training, with or without a teacher"
     def __init__(self,
@@ -143,7 +143,7 @@ class Trainee(nn.Module):
         "All losses of a batch"
         s, label, spatial = self.settings, batch["label"], batch["spatial"].contiguous(memory_format=torch.channels_last)
         with torch.autocast(spatial.device.type, torch.bfloat16, enabled=s.bfloat16):
-            z = self.student.features(spatial)
+            z, own = self.student.learn(batch | {"spatial": spatial}) if hasattr(self.student, "learn") else (self.student.features(spatial), {})
             verdict = self.student.head(z).squeeze(1)
         judged = lambda logit: F.binary_cross_entropy_with_logits(logit.float(), label)
         losses = {"spatial": judged(verdict)}
@@ -151,31 +151,37 @@ class Trainee(nn.Module):
             said = self.teacher(batch["frequency"])
             losses |= {"frequency": judged(said.frequency), "alignment": alignment_loss(self.projector(z.float()), said.target, label)}
             if said.tail is not None: losses["tail"] = judged(said.tail)
-            if s.contrastive: losses["contrastive"] = contrastive_loss(z, label, others=_whole(z, label), first=_first(len(z)))
-        return losses | {"loss": losses["spatial"] + weight * sum(getattr(s, name) * value for name, value in losses.items() if name != "spatial")}
+            if s.contrastive: losses["contrastive"] = contrastive_loss(z, label, others=whole_batch(z, label), first=_first(len(z)))
+        return losses | own | {"loss": losses["spatial"] + sum(own.values()) + weight * sum(getattr(s, name) * value for name, value in losses.items() if name != "spatial")}
 
 def _processes() -> int: return torch.distributed.get_world_size() if torch.distributed.is_available() and torch.distributed.is_initialized() else 1
 def _first(n: int) -> int: return n * torch.distributed.get_rank() if _processes() > 1 else 0
 
-def _whole(z: Tensor, label: Tensor) -> tuple[Tensor, Tensor]: # features and labels of all processes, with gradient
+def whole_batch(
+    z: Tensor,     # [B, D], features of one process's part of a batch
+    label: Tensor, # [B]
+) -> tuple[Tensor, Tensor]: # of all processes, one after the other
+    "Features, with gradient, and labels of the whole batch"
     if _processes() == 1: return z, label
     from torch.distributed.nn.functional import all_gather
     return torch.cat(list(all_gather(z.float().contiguous()))), torch.cat(list(all_gather(label.contiguous())))
 
-# %% ../nbs/13_training.ipynb #52d0a156
+# %% ../nbs/13_training.ipynb #88ab1ee5
 def _bar(shown: bool) -> dict: return {} if shown else {"disable": True} # options of tqdm, which also obeys TQDM_DISABLE
 
 @torch.no_grad()
 def score(
     detector: Detector,
     images: Tensor,   # [N, 3, H, W], uint8, or float in [0, 1]
-    batch: int = 128, # scored at a time
+    batch: int = 32,  # scored at a time; few fit into a CPU's cache
 ) -> Tensor: # [N], logits, on the CPU
-    "Verdicts on images"
+    "Verdicts on images. Raises ValueError, which names the images, for verdicts that are not finite."
     device, was = next((p.device for p in detector.parameters()), torch.device("cpu")), detector.training
     detector.eval()
-    try: return torch.cat([detector((part.float() / 255 if part.dtype == torch.uint8 else part).to(device)).float().cpu() for part in images.split(batch)]) if len(images) else torch.zeros(0)
+    try: logits = torch.cat([detector((part.float() / 255 if part.dtype == torch.uint8 else part).to(device)).float().cpu() for part in images.split(batch)]) if len(images) else torch.zeros(0)
     finally: detector.train(was)
+    if not logits.isfinite().all(): raise ValueError(f"no finite verdict on image {', '.join(map(str, (~logits.isfinite()).nonzero()[:5, 0].tolist()))}: are there pixels that are NaN or infinite?")
+    return logits
 
 @dataclass
 class Validation:
@@ -189,7 +195,7 @@ class Validation:
         logits = score(detector, self.images)
         return {"val_loss": F.binary_cross_entropy_with_logits(logits, self.label.float()).item(), "val_auc": float(roc_auc_score(self.label, logits)), "val_balanced": float(balanced_accuracy_score(self.label, logits >= 0))}
 
-# %% ../nbs/13_training.ipynb #867fffde
+# %% ../nbs/13_training.ipynb #69f711f2
 class Training:
     "A training that can be stopped anywhere"
     def __init__(self,
@@ -274,7 +280,7 @@ class Training:
         return min(self.history, key=lambda r: r["val_loss"]) if self.settings.patience else self.history[-1]
 
     def _identity(self) -> dict[str, str]: # what a checkpoint must agree on
-        return {"settings": json.dumps(asdict(self.settings)), "teacher": json.dumps(asdict(self.teacher_settings)) if self.settings.auxiliary else "", "batches": self.batches.digest}
+        return {"settings": json.dumps(asdict(self.settings)), "teacher": json.dumps(asdict(self.teacher_settings)) if self.settings.auxiliary else "", "batches": self.batches.digest, "student": json.dumps(self.student.recipe, default=str)}
 
     def save(self,
         path: Path, # of the checkpoint (safetensors)
@@ -316,11 +322,24 @@ class Training:
         import matplotlib.pyplot as plt
         frame = self.curves()
         axes = axes if axes is not None else plt.subplots(1, 2, figsize=(6.4, 2.6))[1]
-        for name in ("spatial", "frequency", "tail", "alignment", "contrastive"):
-            if name in frame: axes[0].plot(frame.step, frame[name], label=name)
+        for name in frame.columns.drop(["step", "loss", "weight"]):
+            if not name.startswith("val_"): axes[0].plot(frame.step, frame[name], label=name)
         if "val_auc" in frame: axes[1].plot(frame.step, frame.val_auc, label="AUC"); axes[1].plot(frame.step, frame.val_balanced, label="balanced accuracy")
         axes[0].set(xlabel="step", ylabel="training loss"); axes[1].set(xlabel="step", ylabel="validation"); axes[0].legend(); axes[1].legend()
         return axes
+
+# %% ../nbs/13_training.ipynb #7de66230
+def train(
+    student: Student,       # in place
+    batches: PairBatches,   # all of them
+    seed: int = 0,          # of the dropout and the teacher
+    auxiliary: bool = True, # with the teacher's help
+    progress: bool = True,  # show a bar
+    **settings,             # others of `Settings`
+) -> Training: # finished
+    "Train with the default settings, a row of the history at every tenth of the steps"
+    settings = {"steps": len(batches), "every": max(1, len(batches) // 10)} | settings
+    return Training(student, batches, Settings(auxiliary=auxiliary, seed=seed, **settings)).run(progress=progress)
 
 # %% ../nbs/13_training.ipynb #7a1dc393
 def _load(path: str, size: int) -> Tensor: # [3, H, W], uint8

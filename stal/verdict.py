@@ -41,7 +41,7 @@ def _line(grey: np.ndarray) -> float: # along the second axis
 # %% ../nbs/17_verdict.ipynb #74739ceb
 SUSPICIOUS = 8. # resampling trace from which an image counts as resampled
 
-# %% ../nbs/17_verdict.ipynb #ff96b82c
+# %% ../nbs/17_verdict.ipynb #fa471d60
 @dataclass(frozen=True)
 class History:
     "What a file's header and pixels tell about its past"
@@ -70,8 +70,8 @@ def history_of(
         with Image.open(path) as image: format, quality = image.format or "", jpeg_quality(image)
     except OSError as error: raise ImageError(f"{show_path(path)}: {error}") from None
     height, width = pixels.shape[:2]
-    top, left = max(0, height - 512) // 2, max(0, width - 512) // 2
-    return History(format, width, height, quality, resampling_trace(pixels[top:top + 512, left:left + 512]) if min(height, width) >= 64 else None)
+    top, left = max(0, height - 256) // 2, max(0, width - 256) // 2
+    return History(format, width, height, quality, resampling_trace(pixels[top:top + 256, left:left + 256]) if min(height, width) >= 64 else None)
 
 # %% ../nbs/17_verdict.ipynb #d9c62a19
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def nbdev(command, folder):
 
 
 def test_library_is_what_the_notebooks_export(copy, root):
-    for module in (copy / "stal").glob("*.py"):
+    for module in (copy / "stal").rglob("*.py"):
         if module.name != "__init__.py":
             module.unlink()
     nbdev("nbdev_export", copy)

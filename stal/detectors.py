@@ -7,7 +7,8 @@ __all__ = ['KINDS', 'FEWEST', 'tile_corners', 'score_tiles', 'Thresholds', 'thre
            'fit_rival', 'held_scores', 'FrequencyDetector', 'save_detector', 'save_fitted', 'train_detectors',
            'detectors_folder', 'load_detector', 'load_bench', 'load_rivals', 'measure_collected']
 
-# %% ../nbs/16_detectors.ipynb #2433d1b1
+# %% ../nbs/16_detectors.ipynb #05023692
+import hashlib
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
@@ -30,8 +31,8 @@ from .figures import project_root
 from .generators import _check_fit, _digest, _read_safetensors, load_generator, public_autoencoders
 from .metrics import best_threshold
 from .photographs import show_path
-from .student import Detector, build_student, load_student, read_student_card, save_student
-from .studies import RIVAL_NAMES, RIVALS, defaults_of, native_and_binned, validation_of
+from .student import Detector, _read_card, _write, build_student, load_student, read_student_card, save_student
+from .studies import RIVAL_NAMES, RIVALS, _one_thread, defaults_of, native_and_binned, validation_of
 from .teacher import Teacher, TeacherSettings
 from .training import Settings, Training, score
 from .views import REWORKERS, PairBatches, Pairs
@@ -84,7 +85,7 @@ def thresholds_from(
     if low > high: low = high = (low + high) / 2
     return Thresholds(float(low), best_threshold(label, score), float(high))
 
-# %% ../nbs/16_detectors.ipynb #b4a89d1d
+# %% ../nbs/16_detectors.ipynb #40579683
 KINDS = {"student": False, "stal": True} # name → with the teacher's help; the others are RIVALS
 
 def detector_pairs(
@@ -105,10 +106,7 @@ def train_detector(
 ) -> Training: # finished
     "One detector, on one thread. Raises ValueError for an unknown kind."
     if kind not in KINDS: raise ValueError(f"kind must be one of {', '.join(KINDS)}, not {kind!r}")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1) # two side by side use two cores better
-    try: return Training(build_student("small", seed=seed), PairBatches(train.reals, train.fakes, steps, seed=seed), Settings(auxiliary=KINDS[kind], steps=steps, every=max(1, steps // 10), seed=seed), validation=validation_of(held, 256)).run(checkpoint, progress=progress)
-    finally: torch.set_num_threads(threads)
+    with _one_thread(): return Training(build_student("small", seed=seed), PairBatches(train.reals, train.fakes, steps, seed=seed), Settings(auxiliary=KINDS[kind], steps=steps, every=max(1, steps // 10), seed=seed), validation=validation_of(held, 256)).run(checkpoint, progress=progress)
 
 def fit_rival(
     train: Pairs,
@@ -117,10 +115,11 @@ def fit_rival(
     steps: int = 2000,     # batches that it may see
     progress: bool = True, # show a bar
 ) -> tuple[Detector, dict]: # in evaluation mode, and what its card says of it
-    "One rival on the same batches. Raises ValueError for an unknown one."
+    "One rival on the same batches, on one thread. Raises ValueError for an unknown one."
     if rival not in RIVALS: raise ValueError(f"no rival {rival!r}; there are {', '.join(RIVALS)}")
     batches = PairBatches(train.reals, train.fakes, steps, seed=seed)
-    return import_module(f"stal.baselines.{rival}").fit(batches, seed, progress=progress), {"method": RIVAL_NAMES[rival], "rival": rival, "defaults": defaults_of(rival), "seed": seed, "steps": steps, "batches_sha256": batches.digest}
+    with _one_thread(): detector = import_module(f"stal.baselines.{rival}").fit(batches, seed, progress=progress)
+    return detector, {"method": RIVAL_NAMES[rival], "rival": rival, "defaults": defaults_of(rival), "seed": seed, "steps": steps, "batches_sha256": batches.digest}
 
 def held_scores(
     detector: Detector,
@@ -130,7 +129,7 @@ def held_scores(
     images = [held.reals, *held.fakes.values()]
     return np.repeat([0, 1], [len(held.reals), len(held.reals) * len(held.fakes)]), np.array([score_tiles(detector, image.permute(1, 2, 0).numpy())[1].mean().item() for group in images for image in group])
 
-# %% ../nbs/16_detectors.ipynb #84414d91
+# %% ../nbs/16_detectors.ipynb #9f3ec732
 class FrequencyDetector(Detector):
     "A trained teacher's verdict from the whole spectrum"
     def __init__(self,
@@ -163,12 +162,12 @@ def save_fitted(
     file: Path,         # NAME.safetensors
     card: dict,         # says with "teacher" or "rival" what it is
 ) -> None:
-    "Write what was fitted, large tensors in 16 bits, and the card"
+    "Write what was fitted, large tensors in 16 bits, and the card; both or none"
     tensors = {k.removeprefix("teacher."): (v.half() if v.numel() > 500 else v).contiguous() for k, v in detector.state_dict().items() if not k.startswith(_ZOO)}
-    save_file(tensors, file)
-    file.chmod(0o644)
-    thresholds = thresholds_from(*held_scores(detector, held))
-    file.with_suffix(".json").write_text(json.dumps(card | {"threshold": thresholds.balanced, "thresholds": thresholds._asdict(), "sha256": _digest(file)}, indent=1, ensure_ascii=False) + "\n")
+    data, thresholds = save(tensors), thresholds_from(*held_scores(detector, held))
+    _write({file: data, file.with_suffix(".json"): _as_text(card | {"threshold": thresholds.balanced, "thresholds": thresholds._asdict(), "sha256": hashlib.sha256(data).hexdigest()})})
+
+def _as_text(card: dict) -> bytes: return (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode()
 
 _data: tuple[Pairs, Pairs]|None = None # of this worker process
 
@@ -196,9 +195,10 @@ def train_detectors(
 ) -> str: # name of the default
     "Train what is missing, students alone and with STAL and their rivals, and name the student with the best validation AUC as the default. Raises ValueError for a folder of another training."
     wanted = [(k, s) for n, kinds in ((seeds, KINDS), (rivals, RIVALS)) for s in range(n) for k in kinds]
-    there = {(k, s): json.loads((folder/f"{k}-{s}.json").read_text()) for k, s in wanted if (folder/f"{k}-{s}.json").exists()}
+    there = {(k, s): _read_card(folder/f"{k}-{s}.json") for k, s in wanted if (folder/f"{k}-{s}.json").exists()}
     for (k, s), found in there.items():
         if found["batches_sha256"] != PairBatches(train.reals, train.fakes, steps, seed=s).digest: raise ValueError(f"{show_path(folder)}: holds {k}-{s} of other photographs or steps; delete it or name another folder")
+        if k in RIVALS and found["defaults"] != defaults_of(k): raise ValueError(f"{show_path(folder)}: holds {k}-{s} of other options; delete it or name another folder")
     folder.mkdir(parents=True, exist_ok=True)
     left = [task for task in wanted if task not in there]
     with tqdm(total=len(wanted), initial=len(there), desc="detectors", smoothing=0) as bar, ProcessPoolExecutor(processes, get_context("spawn"), _receive, (train, held)) as pool:
@@ -210,7 +210,7 @@ def train_detectors(
     (folder/"default.json").write_text(json.dumps({"default": best, "chosen_by": "AUC on held-out photographs and their versions", "val_auc": auc}, indent=1) + "\n")
     return best
 
-# %% ../nbs/16_detectors.ipynb #cda2670c
+# %% ../nbs/16_detectors.ipynb #9fe47369
 def detectors_folder() -> Path:
     "Where the shipped detectors are: in the clone around the current folder, or in the one that the library is installed from"
     try: return project_root()/"data"/"detectors"
@@ -227,10 +227,11 @@ def load_detector(
     file = folder/f"{name}.safetensors"
     if not file.exists(): raise FileNotFoundError(f"no detector {name!r} in {show_path(folder.name)}; there are {', '.join(sorted(p.stem for p in folder.glob('*.safetensors'))) or 'none'}")
     if name.rsplit("-", 1)[0] not in ("teacher", *RIVALS): return load_student(file)
-    card = json.loads(file.with_suffix(".json").read_text())
+    card = _read_card(file.with_suffix(".json"))
     if not card.keys() & {"teacher", "rival"}: return load_student(file) # another one of this name
     if _digest(file) != card["sha256"]: raise ValueError(f"{show_path(file)}: not the weights that {name}.json describes (SHA-256 differs)")
-    if "rival" in card and card["defaults"] != defaults_of(card["rival"]): raise ValueError(f"{show_path(file)}: was fitted with other options than today's defaults of {card['rival']}")
+    built = lambda defaults: {k: v for k, v in defaults.items() if k.startswith("build.")}
+    if "rival" in card and built(card["defaults"]) != built(defaults_of(card["rival"])): raise ValueError(f"{show_path(file)}: was built with other options than today's defaults of {card['rival']}")
     part = fitted = Teacher(TeacherSettings(**card["teacher"])) if "teacher" in card else import_module(f"stal.baselines.{card['rival']}").build(card["seed"])
     if "teacher" in card: fitted = FrequencyDetector(part)
     tensors = _read_safetensors(file)[0] | {k: v for k, v in part.state_dict().items() if k.startswith(_ZOO)}
@@ -254,7 +255,7 @@ def load_rivals(
     there = {r: list(takewhile(lambda s: (where/f"{r}-{s}.json").exists(), count())) for r in RIVALS}
     return {r: [load_detector(f"{r}-{s}", folder)[0] for s in seeds] for r, seeds in there.items() if seeds}
 
-# %% ../nbs/16_detectors.ipynb #39960538
+# %% ../nbs/16_detectors.ipynb #0474e3c1
 FEWEST = 10 # groups of a source for an interval, and for a statement about it
 
 def _shares(detector: Detector, thresholds: Thresholds, rows) -> dict: # of a table of files, by source
@@ -287,5 +288,5 @@ def measure_collected(
     for track, rows, quality, flags in (("lossless files", plain, None, "--lossless"), ("lossless files, JPEG 90", plain, 90, "--lossless --reencode 90"), ("all files, JPEG 90", frame, 90, "--reencode 90")):
         card["measured"][track] = {"command": f"{evaluate} {flags}"} | _track(detector, card["threshold"], rows, crop, quality)
     card["use"] = "For study. A score is no proof that an image is generated or that it is not: see what was measured, and on how few images."
-    (folder/f"{name}.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
+    _write({folder/f"{name}.json": _as_text(card)})
     return card

@@ -283,7 +283,7 @@ def operations(
     detector.train(training)
     return counter.get_total_flops() // 2
 
-# %% ../nbs/12_student.ipynb #13a83b34
+# %% ../nbs/12_student.ipynb #02735910
 def _write(
     contents: dict[Path, bytes], # by file
 ) -> None:
@@ -316,15 +316,19 @@ def save_student(
     _write({path: data, path.with_suffix(".json"): (json.dumps(card, indent=1, ensure_ascii=False) + "\n").encode()})
     return card
 
+def _read_card(path: Path) -> dict: # of NAME.json
+    if not path.is_file(): raise FileNotFoundError(f"{show_path(path)}: no such card; weights without the card that was written beside them cannot be loaded")
+    try: card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error: raise ValueError(f"{show_path(path)}: not a card ({error})") from None
+    if not isinstance(card, dict): raise ValueError(f"{show_path(path)}: not a card (no names and values)")
+    return card
+
 def read_student_card(
     path: str|Path, # NAME.safetensors
 ) -> dict:
     "The card beside a student's weights. Raises FileNotFoundError or ValueError, which name the card."
-    path = Path(path).with_suffix(".json")
-    if not path.is_file(): raise FileNotFoundError(f"{show_path(path)}: no such card; weights without the card that save_student writes beside them cannot be loaded")
-    try: card = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error: raise ValueError(f"{show_path(path)}: not a card ({error})") from None
-    if not isinstance(card, dict) or (missing := {"name", "front", "options", "sha256"} - card.keys()): raise ValueError(f"{show_path(path)}: not a student's card" + (f" (no {', '.join(sorted(missing))})" if isinstance(card, dict) else ""))
+    card = _read_card(path := Path(path).with_suffix(".json"))
+    if missing := {"name", "front", "options", "sha256"} - card.keys(): raise ValueError(f"{show_path(path)}: not a student's card (no {', '.join(sorted(missing))})")
     return card
 
 def load_student(

@@ -20,10 +20,10 @@ from .detectors import Thresholds, score_tiles
 from .photographs import ImageError, read_pixels, show_path
 from .student import Detector
 
-# %% ../nbs/17_verdict.ipynb #37fdfb00
+# %% ../nbs/17_verdict.ipynb #d2902fc4
 def resampling_trace(
     pixels: np.ndarray, # [H, W, 3], uint8, or float32 in [0, 1]; 64 pixels or more
-) -> float: # 2 to 6 for most images as they were taken; after enlarging often 10 and more, by whole factors less
+) -> float: # 2 to 6 for most images as they were taken; after enlarging often 10 and more, but not by exactly two
     "Height of the highest periodic line in the second derivative (after Gallagher 2005), over its surroundings. Raises ValueError for an image below 64 pixels."
     if min(pixels.shape[:2]) < 64: raise ValueError(f"an image of {pixels.shape[1]}×{pixels.shape[0]} pixels; traces of resampling need 64 or more")
     grey = pixels @ np.array([.299, .587, .114], np.float32) / np.float32(255 if pixels.dtype == np.uint8 else 1)

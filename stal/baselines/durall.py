@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['PROFILES', 'Durall', 'build', 'fit']
 
-# %% ../../nbs/30_durall.ipynb #8db62d23
+# %% ../../nbs/30_durall.ipynb #93a28e0e
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from tqdm import tqdm
 from ..photographs import centre_crop
 from ..spectrum import published_profile, radial_profile
 from ..student import Detector, check_images
+from ..training import _bar
 from ..views import PairBatches
 
 # %% ../../nbs/30_durall.ipynb #d420f6db
@@ -40,7 +41,7 @@ class Durall(Detector):
 
     def forward(self, images: Tensor) -> Tensor: return self.head(self.features(images)).squeeze(1)
 
-# %% ../../nbs/30_durall.ipynb #1d6e9889
+# %% ../../nbs/30_durall.ipynb #2f6965ff
 def build(
     seed: int = 0,         # without effect: nothing is random
     profile: str = "stal", # of PROFILES
@@ -65,7 +66,7 @@ def fit(
     if auxiliary: raise ValueError("durall is not trained by gradient, so there is nothing to help")
     if view not in ("frequency", "spatial"): raise ValueError(f"view must be frequency or spatial, not {view!r}")
     detector = build(seed, profile, batches.size, n_bins)
-    seen = [(detector.features(b[view]), b["label"]) for b in tqdm(map(batches.__getitem__, range(len(batches))), total=len(batches), desc="spectra", **({} if progress else {"disable": True}))]
+    seen = [(detector.features(b[view]), b["label"]) for b in tqdm(map(batches.__getitem__, range(len(batches))), total=len(batches), desc="spectra", **_bar(progress))]
     profiles, label = (torch.cat(part).double().numpy() for part in zip(*seen))
     scaler = StandardScaler().fit(profiles)
     model = LogisticRegression(max_iter=2000).fit(scaler.transform(profiles), label)

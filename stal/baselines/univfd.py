@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Encoder', 'build_encoder', 'embed', 'Embedded', 'Probe', 'Neighbours', 'build', 'views_of', 'fit']
 
-# %% ../../nbs/32_univfd.ipynb #f38bae4c
+# %% ../../nbs/32_univfd.ipynb #f21e3077
 import contextlib, hashlib, os
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -20,6 +20,7 @@ from tqdm import tqdm
 from ..generators import _read_safetensors, load_generator
 from ..photographs import show_path
 from ..student import Body, Detector, Raw, check_images, small_cnn, timm_backbone
+from ..training import _bar
 from ..views import PairBatches, bytes_of
 
 # %% ../../nbs/32_univfd.ipynb #1db591ca
@@ -180,7 +181,7 @@ class Neighbours(Embedded):
         nearest = lambda bank: (direction @ bank.T).topk(self.k).values.mean(1)
         return nearest(self.fake) - nearest(self.real)
 
-# %% ../../nbs/32_univfd.ipynb #8c90bc20
+# %% ../../nbs/32_univfd.ipynb #7b63f90f
 def build(
     seed: int = 0,                  # of an encoder with random weights
     encoder: str|Encoder = "zoo:vq", # or what `build_encoder` gives
@@ -196,7 +197,7 @@ def views_of(
     view: str = "spatial",   # degraded, or "frequency": clean
 ) -> Iterator[tuple[Tensor, Tensor]]: # images [B, 3, H, W], uint8, and labels [B]
     "One view of all batches, as bytes"
-    for k in tqdm(range(len(batches)), desc=desc, mininterval=1, leave=False, **({} if progress else {"disable": True})):
+    for k in tqdm(range(len(batches)), desc=desc, mininterval=1, leave=False, **_bar(progress)):
         batch = batches[k]
         yield bytes_of(batch[view]), batch["label"].long()
 

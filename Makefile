@@ -36,8 +36,8 @@ zoo: $(STAMP)    ## train all generators again, about three hours on one core; n
 detectors: $(STAMP) ## train the shipped detectors again, over an hour; needs PHOTOGRAPHS=folder and DECODERS=folder, writes runs/detectors
 	@$(BIN)/stal train-detectors --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)"
 
-results: $(STAMP) ## run the stored studies again (STUDY=embedded, under an hour), into runs/studies; others: stal results --help
-	@$(BIN)/stal results $(STUDY)
+results: $(STAMP) ## run the stored studies again (STUDY=embedded, about an hour), into runs/studies; others need PHOTOGRAPHS=folder DECODERS=folder COLLECTED=file, see stal results --help
+	@$(BIN)/stal results $(STUDY) $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(DECODERS),--decoders "$(DECODERS)") $(if $(COLLECTED),--collected "$(COLLECTED)")
 
 lab: $(STAMP)    ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir nbs

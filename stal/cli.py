@@ -418,19 +418,19 @@ def compare(
             rows.append({"generator": generator, "reals": int((part.label == 0).sum()), "fakes": int((part.label == 1).sum()), "AUC A": a_auc, "AUC B": b_auc, "A - B": a_auc - b_auc, "low": d.low if enough else np.nan, "high": d.high if enough else np.nan})
         typer.echo(f"A: {card_a['method']} ({a}); B: {card_b['method']} ({b}); central {crop}×{crop}\n" + pd.DataFrame(rows).to_string(index=False, float_format="%.3f") + f"\nsame decision, each at its own threshold: {said.mean():.0%}; rank correlation of scores: {scored.score.corr(scored.other, method='spearman'):.2f}")
 
-# %% ../nbs/92_cli.ipynb #31c69ac7
-STUDIES = {"embedded": (3, 400, 0, 3), "photographs": (5, 800, 3, 3), "field": (5, 800, 0, 0)} # seeds, steps, seeds of the ablation, and of the rivals
+# %% ../nbs/92_cli.ipynb #44ad9623
+STUDIES = {"embedded": (3, 400, 0, 3), "photographs": (5, 800, 3, 3), "longer": (3, 3200, 0, 0), "field": (5, 800, 0, 0)} # seeds, steps, seeds of the ablation, and of the rivals
 
 @app.command()
 def results(
-    study: Annotated[str, typer.Argument(metavar="embedded|photographs|field", help="Which study to run.")] = "embedded",
+    study: Annotated[str, typer.Argument(metavar="embedded|photographs|longer|field", help="Which study to run.")] = "embedded",
     photographs: Annotated[Optional[Path], typer.Option("--photographs", metavar="FOLDER", help="What to train on; data/zoo/photographs.csv lists those of the stored results.")] = None,
     decoders: Annotated[Optional[Path], typer.Option("--decoders", metavar="FOLDER", help="Public autoencoders (TAESD, TAEF1).")] = None,
     collected: Annotated[Optional[Path], typer.Option("--collected", metavar="FILE", help="Manifest of the images that the field study is tested on.")] = None,
     output: Annotated[Path, typer.Option("--output", metavar="FOLDER", help="Where runs and results go.")] = Path("runs/studies"),
     seeds: Annotated[Optional[int], typer.Option(min=2, help="Default: as stored.")] = None,
     steps: Annotated[Optional[int], typer.Option(min=1, help="Of each training. Default: as stored.")] = None,
-    rivals: Annotated[Optional[int], typer.Option(min=0, help="Seeds of the eight rivals, with STAL's help and without: 2 or more, or 0 for none. Default: as stored.")] = None,
+    rivals: Annotated[Optional[int], typer.Option(min=0, help="Seeds of the eight rivals, without STAL's help, with its contrastive loss alone, and with all of it: 2 or more, or 0 for none. Default: as stored.")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Trainings at a time, one thread each.")] = 2,
 ):
     """Train all variants with all seeds and store what they say of every test image.
@@ -438,14 +438,14 @@ def results(
     Writes study_NAME.safetensors and .csv; move them to data/results/ to make the notebooks show them. Example: stal results embedded
     """
     with _one_line():
-        from stal.studies import embedded_study, field_study, gather, photographs_study, run_study, tasks_of
+        from stal.studies import embedded_study, field_study, gather, longer_study, photographs_study, run_study, tasks_of
         if study not in STUDIES: raise ValueError(f"no study {study!r}; there are {', '.join(STUDIES)}")
         if rivals == 1: raise ValueError("--rivals must be 0, or at least 2: there is no interval over one seed")
         if study != "embedded" and photographs is None: raise ValueError(f"the {study} study needs --photographs FOLDER")
         if study == "field" and (decoders is None or collected is None): raise ValueError("the field study needs --decoders FOLDER and --collected FILE")
-        made = {"embedded": embedded_study, "photographs": lambda: photographs_study(photographs, decoders), "field": lambda: field_study(photographs, decoders, collected)}[study]()
+        made = {"embedded": embedded_study, "photographs": lambda: photographs_study(photographs, decoders), "longer": lambda: longer_study(photographs, decoders), "field": lambda: field_study(photographs, decoders, collected)}[study]()
         defaults = STUDIES[study]
-        tasks = tasks_of(made, seeds or defaults[0], steps or defaults[1], defaults[2], defaults[3] if rivals is None else rivals)
+        tasks = tasks_of(made, seeds or defaults[0], steps or defaults[1], defaults[2], defaults[3] if rivals is None else rivals, controls=study != "longer")
         run_study(made, tasks, output/study, processes)
         gather(made, tasks, output/study, output)
         typer.echo(f"{len(tasks)} runs; results in {output}")

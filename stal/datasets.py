@@ -517,7 +517,7 @@ def leak_check(
     together = _auc_interval(labels, _unseen(about[list(_HEADER)], labels, folds, forest), groups, seed)
     return LeakReport(*together, *_auc_interval(labels, alone["bytes per pixel"], groups, seed), features, len(frame), len(set(groups)))
 
-# %% ../nbs/10_datasets.ipynb #473cdbcb
+# %% ../nbs/10_datasets.ipynb #40f7b656
 def decode_in_order(
     frame: pd.DataFrame, # one row an image
     crop: int,           # side of the central square in pixels
@@ -525,17 +525,18 @@ def decode_in_order(
     batch: int = 16,     # images yielded at a time
     start: int = 0,      # row to begin with
     bad: list|None = None, # takes (row, ImageError) of files that cannot be read; default: the first one is raised
-) -> Iterator[tuple[Tensor, pd.DataFrame]]: # images [B, 3, crop, crop] in [0, 1], and their rows of the table
+) -> Iterator[tuple[Tensor, pd.DataFrame]]: # images [B, 3, crop, crop], uint8, or float32 in [0, 1] where a file of the batch has more than 8 bits; and their rows of the table
     "Central crops of the images of a table, in order, in bounded memory. Raises ImageError, which names the file, and ValueError for options that make no sense."
     if min(crop, workers, batch) < 1: raise ValueError(f"crop, workers and batch must be at least 1, not {crop}, {workers} and {batch}")
     if not 0 <= start <= len(frame): raise ValueError(f"start must lie in 0 … {len(frame)}, not {start}")
     frame = check_frame(frame)
     return _decode_in_order(frame, crop, workers, batch, start, bad)
 
-def _to_batch(pixels: list[np.ndarray]) -> Tensor: # [B, 3, H, W], float32 in [0, 1]
-    "As `to_image` and `torch.stack`, in one pass and by NumPy: torch's own threads would fight with the decoders for the cores"
-    batch = np.empty((len(pixels), 3, *pixels[0].shape[:2]), np.float32)
-    for image, p in zip(batch, pixels): np.divide(p.transpose(2, 0, 1), np.float32(255 if p.dtype == np.uint8 else 1), out=image)
+def _to_batch(pixels: list[np.ndarray]) -> Tensor: # [B, 3, H, W], uint8, or float32 in [0, 1] if one of them is
+    "By NumPy: torch's own threads would fight with the decoders for the cores"
+    kind = np.result_type(*pixels)
+    batch = np.empty((len(pixels), 3, *pixels[0].shape[:2]), kind)
+    for image, p in zip(batch, pixels): image[:] = (p if p.dtype == kind else p / np.float32(255)).transpose(2, 0, 1)
     return torch.from_numpy(batch)
 
 def _decode_in_order(frame: pd.DataFrame, crop: int, workers: int, batch: int, start: int, bad: list|None) -> Iterator[tuple[Tensor, pd.DataFrame]]:

@@ -489,14 +489,19 @@ def recipe_of(
     if name not in ZOO: raise ValueError(f"no generator {name!r} in the zoo; it has {', '.join(ZOO)}")
     return ZOO[name]
 
-# %% ../nbs/04_generators.ipynb #d54042dc
+# %% ../nbs/04_generators.ipynb #d19a8f22
 def zoo_folder() -> Path:
     "Where the shipped members are"
     return project_root()/"data"/"zoo"
 
+_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]: # tensors and metadata
-    "Raises FileNotFoundError, or ValueError for a file that is damaged or not safetensors at all; both name it"
+    "Raises FileNotFoundError, or ValueError for a pickle, of which nothing is loaded, and for a damaged file; all name it"
     if not path.is_file(): raise FileNotFoundError(f"{show_path(path)}: no such file")
+    with path.open("rb") as file: start = file.read(9)
+    if path.suffix.lower() in _PICKLES or (start[:1] in (b"\x80", b"P") and start[8:] != b"{"): # a safetensors file has { at 8
+        raise ValueError(f"{show_path(path)} is a pickle (or torch archive), which can run code when it is loaded; convert it to safetensors")
     try:
         with safe_open(path, "pt") as file: return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError) as error: raise ValueError(f"{show_path(path)}: damaged or not a safetensors file ({error})") from None

@@ -130,18 +130,7 @@ def small_cnn(
     stages = [Stage(i, o) for i, o in zip(widths, widths[1:])]
     return Body(nn.Sequential(nn.Conv2d(3, width, 3, 1, 1), nn.ReLU(), *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten()), widths[-1], 16)
 
-# %% ../nbs/12_student.ipynb #64c7e68e
-_PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
-
-def _read_weights(path: str|Path) -> dict[str, Tensor]:
-    "Tensors of a safetensors file. Raises FileNotFoundError or ValueError, which name the file, also for a pickle, of which nothing is loaded."
-    path = Path(path)
-    if not path.is_file(): raise FileNotFoundError(f"{show_path(path)}: no such file")
-    with path.open("rb") as file: start = file.read(9)
-    if path.suffix.lower() in _PICKLES or (start[:1] in (b"\x80", b"P") and start[8:] != b"{"): # a safetensors file has { at 8
-        raise ValueError(f"{show_path(path)} is a pickle (or torch archive), which can run code when it is loaded; convert it to safetensors")
-    return _read_safetensors(path)[0]
-
+# %% ../nbs/12_student.ipynb #4a61915a
 def resnet(
     depth: int,               # 18 or 50
     stem: str = "standard",   # "standard": 7×7 with stride 2, then pooling; "fine": 3×3 with stride 2, then pooling; "full": 3×3 with stride 1, no pooling
@@ -161,12 +150,12 @@ def resnet(
         nn.init.kaiming_normal_(net.conv1.weight, mode="fan_out", nonlinearity="relu")
     if stem == "full": net.maxpool = nn.Identity()
     if weights is not None:
-        tensors = {k: v for k, v in _read_weights(weights).items() if k.split(".")[0] not in ("fc", *gone)}
+        tensors = {k: v for k, v in _read_safetensors(Path(weights))[0].items() if k.split(".")[0] not in ("fc", *gone)}
         _check_fit(tensors, net, Path(weights))
         net.load_state_dict(tensors)
     return Body(net, width, 16 if stem == "full" else 32, norm=_IMAGENET)
 
-# %% ../nbs/12_student.ipynb #fd8085d8
+# %% ../nbs/12_student.ipynb #16a626da
 _ADAPTED = ["attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2"] # the linear maps of a transformer block in timm
 
 def _extra(name: str): # the module
@@ -191,7 +180,7 @@ def timm_backbone(
     except (RuntimeError, OSError) as error: raise ValueError(f"{name}: timm cannot make it ({' '.join(str(error).split())[:160]})") from None
     if weights is not None:
         classifier = net.pretrained_cfg.get("classifier") or ()
-        tensors = {k: v for k, v in _read_weights(weights).items() if k.rpartition(".")[0] not in ((classifier,) if isinstance(classifier, str) else classifier)}
+        tensors = {k: v for k, v in _read_safetensors(Path(weights))[0].items() if k.rpartition(".")[0] not in ((classifier,) if isinstance(classifier, str) else classifier)}
         _check_fit(tensors, net, Path(weights))
         net.load_state_dict(tensors)
     patch = net.patch_embed.patch_size[0] if hasattr(net, "patch_embed") and hasattr(net.patch_embed, "patch_size") else 1
@@ -283,7 +272,7 @@ def operations(
     detector.train(training)
     return counter.get_total_flops() // 2
 
-# %% ../nbs/12_student.ipynb #02735910
+# %% ../nbs/12_student.ipynb #cae1efbe
 def _write(
     contents: dict[Path, bytes], # by file
 ) -> None:
@@ -336,7 +325,7 @@ def load_student(
 ) -> tuple[Student, dict]: # in evaluation mode, without gradients; and the card
     "Read a student. Raises FileNotFoundError or ValueError, which name the file, for a pickle, damaged or foreign weights, or a card that is missing or of other weights."
     path = Path(path)
-    tensors, card = _read_weights(path), read_student_card(path)
+    tensors, card = _read_safetensors(path)[0], read_student_card(path)
     try: student = _fresh(card)
     except (TypeError, AttributeError, ValueError) as error: raise ValueError(f"{show_path(path.with_suffix('.json'))}: {error}") from None
     _check_fit(tensors, student, path)

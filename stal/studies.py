@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['TRACKS', 'STAL', 'ALONE', 'COMPARISON', 'CONTROLS', 'ABLATION', 'RIVALS', 'RIVAL_NAMES', 'HELPED', 'VARIANTS',
            'RELATIVES', 'validation_of', 'Study', 'test_images', 'by_content', 'with_history', 'unseen_scenes',
-           'embedded_study', 'photographs_study', 'native_and_binned', 'field_study', 'Variant', 'Task', 'batches_of',
-           'train_one', 'train_rival', 'defaults_of', 'run_one', 'tail_features', 'tail_rival', 'tested_on',
-           'own_and_unknown', 'first_look', 'tasks_of', 'run_study', 'results_folder', 'gather', 'Scores', 'read_study']
+           'embedded_study', 'photographs_study', 'longer_study', 'native_and_binned', 'field_study', 'Variant', 'Task',
+           'batches_of', 'train_one', 'train_rival', 'defaults_of', 'run_one', 'tail_features', 'tail_rival',
+           'tested_on', 'own_and_unknown', 'first_look', 'tasks_of', 'run_study', 'results_folder', 'gather', 'Scores',
+           'read_study']
 
 # %% ../nbs/15_studies.ipynb #087f576d
 import hashlib
@@ -146,7 +147,7 @@ def embedded_study(
     train = pairs.of([g for g in pairs.groups if g not in sum(_EMBEDDED.values(), ())])
     return Study("embedded", train, with_history(train), pairs.of(_EMBEDDED["held"]), *test_images(pairs.of(_EMBEDDED["test"]), 24, "embedded", n, _draws(n)))
 
-# %% ../nbs/15_studies.ipynb #3d4d2647
+# %% ../nbs/15_studies.ipynb #9b18330f
 def _subject(name: str) -> str: return re.sub(r"[-_]\d+$", "", name) # backpack-00, backpack-01, …: one backpack
 
 def _parts(subjects: Iterable[str], seed: int = 0) -> dict[str, list[str]]: # 60 : 15 : 25
@@ -187,6 +188,13 @@ def _matched(pairs: Pairs, paths: list[Path]) -> tuple[Pairs, Pairs, tuple[str, 
     plain = Pairs(part(pairs.reals), {m: part(f) for m, f in pairs.fakes.items()}, part(pairs.groups))
     return plain, Pairs(plain.reals, {m: [row[i] for row in matched] for i, m in enumerate(pairs.fakes)}, plain.groups), tuple(bad)
 
+def longer_study(
+    folder: str|Path,              # of photographs
+    decoders: str|Path|None = None, # as in `photographs_study`
+) -> Study:
+    "The study on photographs with one family, to be trained for longer: did the others end too early?"
+    return replace(photographs_study(folder, decoders), name="longer", families=("vae",))
+
 def native_and_binned(
     folder: str|Path,             # of photographs
     models: dict[str, nn.Module], # generators that rework them, by name
@@ -222,7 +230,7 @@ def field_study(
     families = "+".join(models),
     return Study("field", aligned.of(train), unaligned.of(train), aligned.of(parts["held"]), images, table.reset_index(drop=True), families, {"left out": left_out, "leak AUC": [round(v, 4) for v in (leak.auc, leak.low, leak.high)]})
 
-# %% ../nbs/15_studies.ipynb #d3206bc9
+# %% ../nbs/15_studies.ipynb #50e461ab
 @dataclass(frozen=True)
 class Variant:
     "One method of a study"
@@ -242,10 +250,10 @@ ABLATION = {
 }
 RIVALS = {name: replace(ALONE, rival=name) for name in ("durall", "npr", "univfd", "rigid", "safe", "dda", "mpft", "gamma")}
 RIVAL_NAMES = {"durall": "Durall", "npr": "NPR", "univfd": "UnivFD", "rigid": "RIGID", "safe": "SAFE", "dda": "DDA", "mpft": "MPFT-style", "gamma": "GAMMA-style"} # -style: after an abstract alone
-HELPED = {f"{name} + stal": replace(STAL, rival=name) for name in ("npr", "safe", "dda", "mpft", "gamma")} # those that are trained by gradient
+HELPED = {f"{name} + {what}": replace(COMPARISON[variant], rival=name) for name in ("npr", "safe", "dda", "mpft", "gamma") for what, variant in (("contrast", "student with contrast"), ("stal", "stal"))} # those that are trained by gradient
 VARIANTS = COMPARISON | CONTROLS | ABLATION | RIVALS | HELPED
 
-# %% ../nbs/15_studies.ipynb #8258aafb
+# %% ../nbs/15_studies.ipynb #8606ebb0
 @dataclass(frozen=True)
 class Task:
     "One run of a study"
@@ -304,7 +312,7 @@ def train_rival(
     "Fit one rival with its defaults, on one thread"
     variant = VARIANTS[task.variant]
     fit = import_module(f"stal.baselines.{variant.rival}").fit
-    with _one_thread(): return fit(batches_of(study, task), task.seed, auxiliary=_settings(task)[0].auxiliary, progress=progress)
+    with _one_thread(): return fit(batches_of(study, task), task.seed, auxiliary=_settings(task)[0].auxiliary and variant.settings, progress=progress)
 
 def defaults_of(
     rival: str, # of RIVALS
@@ -406,7 +414,7 @@ def first_look(
         rows.append(frame)
     return pd.concat(rows, ignore_index=True)
 
-# %% ../nbs/15_studies.ipynb #9b6d04ca
+# %% ../nbs/15_studies.ipynb #5bdcab77
 _study: Study|None = None # of this worker process
 
 def _receive(study: Study) -> None:
@@ -421,10 +429,11 @@ def tasks_of(
     seeds: int,        # 0, 1, …
     steps: int,        # of each training
     ablation: int = 0, # seeds of the ablation
-    rivals: int = 0,   # seeds of the rivals, alone and with STAL's help
+    rivals: int = 0,   # seeds of the rivals: alone, with the contrastive loss alone, and with STAL's help
+    controls: bool = True, # with chance students and mismatched history
 ) -> list[Task]: # seed by seed, so that an interrupted study has whole seeds
     "What is compared, its controls and its rivals, on every family; the ablation, on the first"
-    compared = [Task(f, v, s, steps) for n, variants in ((seeds, COMPARISON | CONTROLS), (rivals, RIVALS | HELPED)) for s in range(n) for f in study.families for v in variants]
+    compared = [Task(f, v, s, steps) for n, variants in ((seeds, COMPARISON | CONTROLS if controls else COMPARISON), (rivals, RIVALS | HELPED)) for s in range(n) for f in study.families for v in variants]
     return compared + [Task(study.families[0], v, s, steps) for s in range(ablation) for v in ABLATION]
 
 def run_study(

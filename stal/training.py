@@ -7,7 +7,7 @@ __all__ = ['SCHEDULES', 'PARTS', 'alignment_loss', 'contrastive_loss', 'help_wei
            'Trainee', 'whole_batch', 'score', 'Validation', 'Training', 'train', 'file_batches', 'score_files',
            'DataSettings', 'BatchSettings', 'configured']
 
-# %% ../nbs/13_training.ipynb #5fb88083
+# %% ../nbs/13_training.ipynb #280b8669
 import contextlib, difflib, json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -27,10 +27,10 @@ from tqdm import tqdm
 from .datasets import decode_in_order, read_dataset, split_by_group
 from .degradations import Degradation, jpeg
 from .generators import _check_fit, _read_safetensors
-from .photographs import ImageError, grid_crops, read_image, show_path
+from .photographs import ImageError, centre_crop, grid_crops, read_image, show_path
 from .student import Detector, Student, build_student
 from .teacher import Teacher, TeacherSettings
-from .views import Alignment, PairBatches, bytes_of, embedded_pairs
+from .views import Alignment, PairBatches, bytes_of, embedded_pairs, match_jpeg
 
 # %% ../nbs/13_training.ipynb #ee69be46
 def alignment_loss(
@@ -195,7 +195,7 @@ class Validation:
         logits = score(detector, self.images)
         return {"val_loss": F.binary_cross_entropy_with_logits(logits, self.label.float()).item(), "val_auc": float(roc_auc_score(self.label, logits)), "val_balanced": float(balanced_accuracy_score(self.label, logits >= 0))}
 
-# %% ../nbs/13_training.ipynb #69f711f2
+# %% ../nbs/13_training.ipynb #acc64949
 class Training:
     "A training that can be stopped anywhere"
     def __init__(self,
@@ -255,7 +255,8 @@ class Training:
             while self.done < min(s.steps, until or s.steps) and not self.stopped:
                 self.recent.append(self.step([next(loader) for _ in range(s.accumulate)])); bar.update()
                 if self.done % s.every and self.done < s.steps: continue
-                row = {"step": self.done, **{k: sum(r[k] for r in self.recent) / len(self.recent) for k in self.recent[0]}, "weight": help_weight((self.done - 1) / s.steps, s.schedule)}
+                self._check_weights()
+                row = {"step": self.done, **self._recent_losses(), "weight": help_weight((self.done - 1) / s.steps, s.schedule)}
                 if self.validation is not None: row |= self.validation(self.student)
                 self.history.append(row); self.recent = []
                 bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k in ("loss", "val_auc")})
@@ -263,6 +264,14 @@ class Training:
                 if checkpoint is not None and main: self.save(Path(checkpoint))
         if s.patience and self.best and (self.stopped or self.done == s.steps): self.student.load_state_dict(self.best)
         return self
+
+    def _check_weights(self) -> None: # a finite loss can have gradients that are not
+        if bad := [name for name, p in self.plain.named_parameters() if not p.isfinite().all()]: raise ValueError(f"{len(bad)} of the weights, first {bad[0]}, are no longer finite at step {self.done}; last good checkpoint: {self.saved}")
+
+    def _recent_losses(self) -> dict[str, float]: # means since the last validation, over all processes
+        means = {k: sum(r[k] for r in self.recent) / len(self.recent) for k in self.recent[0]}
+        if self.accelerator.num_processes == 1: return means
+        return dict(zip(means, self.accelerator.reduce(torch.tensor([*means.values()], device=self.accelerator.device), "mean").tolist()))
 
     def _keep_best(self) -> None:
         if self.settings.patience and min(self.history, key=lambda r: r["val_loss"]) is self.history[-1]:
@@ -328,39 +337,44 @@ class Training:
         axes[0].set(xlabel="step", ylabel="training loss"); axes[1].set(xlabel="step", ylabel="validation"); axes[0].legend(); axes[1].legend()
         return axes
 
-# %% ../nbs/13_training.ipynb #7de66230
+# %% ../nbs/13_training.ipynb #6450da1a
 def train(
     student: Student,       # in place
     batches: PairBatches,   # all of them
     seed: int = 0,          # of the dropout and the teacher
-    auxiliary: bool = True, # with the teacher's help
+    auxiliary: bool|dict = True, # with the teacher's help; a dict: with it, and these changes to `Settings`
     progress: bool = True,  # show a bar
     **settings,             # others of `Settings`
 ) -> Training: # finished
     "Train with the default settings, a row of the history at every tenth of the steps"
     settings = {"steps": len(batches), "every": max(1, len(batches) // 10)} | settings
-    return Training(student, batches, Settings(auxiliary=auxiliary, seed=seed, **settings)).run(progress=progress)
+    help = auxiliary if isinstance(auxiliary, dict) else {"auxiliary": auxiliary}
+    return Training(student, batches, Settings(seed=seed, **settings | help)).run(progress=progress)
 
-# %% ../nbs/13_training.ipynb #7a1dc393
-def _load(path: str, size: int) -> Tensor: # [3, H, W], uint8
+# %% ../nbs/13_training.ipynb #5687244d
+def _load(entry: str|tuple[str, str], size: int) -> Tensor: # [3, H, W], uint8; a pair is a forgery and the photograph whose JPEG history it gets
+    path, photograph = entry if isinstance(entry, tuple) else (entry, None)
     image = read_image(path)
     if min(image.shape[1:]) < size: raise ImageError(f"{show_path(path)}: {image.shape[2]}×{image.shape[1]} pixels; too small for a crop of {size}×{size}, and images are never stretched")
-    return bytes_of(image)
+    return match_jpeg(bytes_of(image), photograph) if photograph else bytes_of(image)
 
 def file_batches(
     frame: pd.DataFrame, # one row an image, as `read_dataset` gives it
     steps: int,          # how many batches
     size: int = 64,      # side of the crops in pixels
+    matched: bool = False, # give each forgery the JPEG history of its photograph
     **options,           # others of `PairBatches`; `aligned` is found out by default
 ) -> PairBatches:
-    "Batches from a table of files. Raises ValueError if a class is missing, or if `aligned` is asked for and a forgery has no photograph."
+    "Batches from a table of files. Raises ValueError if a class is missing, or if `aligned` or `matched` is asked for and a forgery has no photograph."
     real, fake = frame[frame.label == 0], frame[frame.label == 1]
     if not len(real) or not len(fake): raise ValueError(f"no {'photographs' if not len(real) else 'generated images'} to train on")
     paired = all("" not in set(part.pair) and sorted(part.pair) == sorted(set(real.pair)) for _, part in [("", real), *fake.groupby("generator")])
     if options.setdefault("aligned", paired) and not paired: raise ValueError("aligned: by the column pair, not every photograph has exactly one image of every generator")
+    if matched and not options["aligned"]: raise ValueError("match_jpeg: by the column pair, not every photograph has exactly one image of every generator, so there is no history to match")
     if options["aligned"]:
         in_order = lambda part: part.sort_values("pair", kind="stable").file.tolist()
         reals, fakes = in_order(real), {g: in_order(f) for g, f in fake.groupby("generator")}
+        if matched: fakes = {g: list(zip(files, reals)) for g, files in fakes.items()}
     else: reals, fakes = real.file.tolist(), {g: f.file.tolist() for g, f in fake.groupby("generator")}
     return PairBatches(reals, fakes, steps, size, load=partial(_load, size=size), **options)
 
@@ -380,13 +394,14 @@ def score_files(
             parts.append(rows.assign(score=score(detector, jpeg(bytes_of(images), quality) if quality else images).numpy())); bar.update(len(rows))
     return pd.concat(parts) if parts else frame.iloc[:0].assign(score=0.)
 
-# %% ../nbs/13_training.ipynb #f02a5507
+# %% ../nbs/13_training.ipynb #0c3d9299
 @dataclass(frozen=True)
 class DataSettings:
     "What to train on"
     path: str = ""                    # of a folder or manifest; empty: the embedded pairs
     name: str = "folder"              # of the benchmark whose layout it has
     reals: str = ""                   # folder of photographs, if they are elsewhere
+    match_jpeg: bool = False          # give each forgery the JPEG history of its photograph; needs pairs, and forgeries stored without loss
     generators: tuple[str, ...] = ()  # to train on; empty: all
     held: float = .15                 # share of groups for validation, where the set has no split of its own
     most: int = 1000                  # validation images of each class, shared by its generators
@@ -412,8 +427,13 @@ def _from_files(data: DataSettings, steps: int, options: dict) -> tuple[PairBatc
     else: frame = split_by_group(frame[frame.split.isin(["", "train"])], {"train": 1 - data.held, "val": data.held}, data.split_seed)
     kept = frame[frame.split == "val"]
     kept = pd.concat([part.iloc[np.linspace(0, len(part) - 1, min(len(part), max(1, data.most // kept.generator[kept.label == label].nunique()))).round().astype(int)] for (label, _), part in kept.groupby(["label", "generator"])])
+    batches = file_batches(frame[frame.split == "train"], steps, matched=data.match_jpeg, **options)
+    if data.match_jpeg:
+        photograph = frame[frame.label == 0].set_index("pair").file
+        images = [centre_crop(_load((r.file, photograph[r.pair]) if r.label else r.file, options["size"]), options["size"]) for r in kept.itertuples()]
+        return batches, Validation(torch.stack(images), torch.tensor(kept.label.to_numpy()))
     parts = [(bytes_of(images), rows) for images, rows in decode_in_order(kept, options["size"])]
-    return file_batches(frame[frame.split == "train"], steps, **options), Validation(torch.cat([i for i, _ in parts]), torch.tensor(pd.concat([r for _, r in parts]).label.to_numpy()))
+    return batches, Validation(torch.cat([i for i, _ in parts]), torch.tensor(pd.concat([r for _, r in parts]).label.to_numpy()))
 
 def _from_embedded(data: DataSettings, steps: int, options: dict) -> tuple[PairBatches, Validation]:
     pairs = embedded_pairs(data.generators) if data.generators else embedded_pairs()

@@ -48,12 +48,12 @@ class Pairs:
         if not keep: raise ValueError("no photograph of these groups")
         return Pairs([self.reals[i] for i in keep], {m: [self.fakes[m][i] for i in keep] for m in members}, [self.groups[i] for i in keep])
 
-# %% ../nbs/10b_views.ipynb #d8660e12
+# %% ../nbs/10b_views.ipynb #2c1eebfe
 def bytes_of(
-    image: Tensor, # [..., H, W] in [0, 1]
+    image: Tensor, # [..., H, W] in [0, 1], or uint8
 ) -> Tensor: # uint8
-    "Round to 8 bits"
-    return image.mul(255).round().byte()
+    "Round to 8 bits; bytes stay what they are"
+    return image if image.dtype == torch.uint8 else image.mul(255).round().byte()
 
 def pair_up(
     photographs: Sequence[Tensor],  # each [3, H, W] in [0, 1]; cropped at right and bottom to multiples of 8 pixels

@@ -1,4 +1,5 @@
 "Training from the command line: killed and resumed, in two processes, on a full disk."
+import importlib.util
 import json
 import os
 import resource
@@ -10,10 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from safetensors.torch import load_file
 
-from stal.student import build_student
+from stal.student import build_student, export_student
+from stal.training import configured
 
 BIN = Path(sys.executable).parent
 SHORT = {"batches": {"pairs": 4}, "training": {"steps": 24, "every": 4}}
@@ -57,12 +60,61 @@ def test_two_processes_train_to_the_curve_of_one(tmp_path):
     assert run.returncode == 0, run.stderr[-3000:]
     one, two = (pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "two"))
     assert json.loads((tmp_path / "two" / "student.json").read_text())["steps"] == 12
-    for column in ("val_loss", "val_auc"):  # of all weights; the training losses of the first process are over its half of the pairs
+    losses = ["loss", "spatial", "frequency", "tail", "alignment", "contrastive"]
+    assert (one[losses] - two[losses]).abs().max().max() < 0.005, (one[losses], two[losses])
+    for column in ("val_loss", "val_auc"):
         assert (one[column] - two[column]).abs().max() < 0.02, (one[column], two[column])
     a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
     start = build_student("small", seed=0).state_dict()
     apart, travelled = (sum((x[k] - y[k]).square().sum().item() for k in a) ** 0.5 for x, y in ((a, b), (a, start)))
     assert apart < 0.02 * travelled, (apart, travelled)
+
+
+NOTEBOOK = """
+import sys
+from pathlib import Path
+from accelerate import notebook_launcher
+from stal.training import configured
+
+config = {"batches": {"pairs": 8}, "training": {"steps": 4, "every": 2, "bfloat16": False}, "teacher": {"dropout": 0.0}}
+
+def training_function():
+    configured(config).run(Path(sys.argv[2]), progress=False)
+
+notebook_launcher(training_function, num_processes=int(sys.argv[1]))
+"""
+
+
+def test_a_notebook_launches_two_processes(tmp_path):
+    "As `13_training` shows it, in a fresh kernel"
+    results = []
+    for n in (1, 2):
+        checkpoint = tmp_path / f"{n}.safetensors"
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+        run = subprocess.run([sys.executable, "-c", NOTEBOOK, str(n), str(checkpoint)], capture_output=True, text=True, env=environment)
+        assert run.returncode == 0, run.stderr[-3000:]
+        results.append(load_file(checkpoint))
+        if n == 2:
+            assert "Launching training on 2" in run.stdout
+    assert results[0].keys() == results[1].keys()
+    assert all(a.allclose(results[1][k], atol=2e-3) for k, a in results[0].items() if k.startswith("trainee/"))
+
+
+@pytest.mark.skipif(not all(map(importlib.util.find_spec, ("timm", "peft"))), reason="needs the extra backbones")
+def test_adapters_of_a_transformer_train_resume_and_fold_away(tmp_path):
+    "A backbone of timm with low-rank adapters, with STAL's help: only adapters, head and what is thrown away are trained"
+    config = {"batches": {"pairs": 2}, "training": {"steps": 4, "every": 2}, "student": {"name": "timm:vit_tiny_patch16_224", "front": "raw", "lora": 4}}
+    start = {k: v.clone() for k, v in configured(config).student.state_dict().items()}
+    whole = configured(config).run(progress=False).student
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    configured(config).run(checkpoint, progress=False, until=2)
+    again = configured(config).run(checkpoint, progress=False).student
+    assert same(again.state_dict(), whole.state_dict())
+    moved = {k for k, v in whole.state_dict().items() if not v.equal(start[k])}
+    assert moved and all("lora_" in k or k.startswith("head.") for k in moved)
+    left, images = export_student(whole), torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert "lora" not in left.recipe["options"] and not any("lora_" in k for k in left.state_dict())
+    assert left(images).allclose(whole.eval()(images), atol=1e-4)
 
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs file size limits")

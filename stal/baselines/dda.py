@@ -64,7 +64,7 @@ class ContrastedStudent(Student):
         z = self.features(batch["spatial"])
         return z, {"margin": self.contrast(*whole_batch(z, batch["label"]))}
 
-# %% ../../nbs/35_dda.ipynb #8fa5ff87
+# %% ../../nbs/35_dda.ipynb #62af052d
 def build(
     seed: int = 0, # of the weights
     **options,     # others of `build_student`
@@ -75,7 +75,7 @@ def build(
 def fit(
     batches: PairBatches,    # all of them are used; aligned, for the recipe
     seed: int = 0,           # of the weights
-    auxiliary: bool = False, # with STAL's teacher
+    auxiliary: bool|dict = False, # with STAL's help; a dict: as in `train`
     progress: bool = True,   # show a bar
     contrast: float = 1.,    # weight of the contrastive loss; 0: without
     **options,               # others of `build_student`

@@ -204,7 +204,7 @@ def segmentation_loss(
     logits = F.interpolate(logits.float()[:, None], target.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
     return F.binary_cross_entropy_with_logits(logits, target) + dice_loss(logits.sigmoid(), target)
 
-# %% ../../nbs/37_gamma.ipynb #d1d4c84c
+# %% ../../nbs/37_gamma.ipynb #386c555e
 def build(
     seed: int = 0,           # of the weights
     attention: bool = True,  # from segmentation to classification
@@ -218,7 +218,7 @@ def build(
 def fit(
     batches: PairBatches,     # all of them are used
     seed: int = 0,            # of weights
-    auxiliary: bool = False,  # with STAL's teacher, which sees the manipulated images
+    auxiliary: bool|dict = False, # with STAL's help, whose teacher sees the manipulated images; a dict: as in `train`
     progress: bool = True,    # show a bar
     manipulation: Manipulation = Manipulation(),
     rate: float = 2e-3,       # learning rate

@@ -108,7 +108,7 @@ def tune_last(
     student.requires_grad_(False)
     for part in (*net.blocks[len(net.blocks) - blocks:], *(getattr(net, n) for n in ("norm", "fc_norm") if hasattr(net, n)), student.head): part.requires_grad_(True)
 
-# %% ../../nbs/36_mpft.ipynb #9d1bbef1
+# %% ../../nbs/36_mpft.ipynb #498a4df6
 def build(
     seed: int = 0,       # of the weights
     name: str = "small", # of the student
@@ -120,7 +120,7 @@ def build(
 def fit(
     batches: PairBatches,     # all of them are used
     seed: int = 0,            # of weights, masks and few images
-    auxiliary: bool = False,  # with STAL's teacher
+    auxiliary: bool|dict = False, # with STAL's help; a dict: as in `train`
     progress: bool = True,    # show a bar
     masking: Masking = Masking(),
     images: int|None = None,  # fixed crops to learn from; default: new ones at each step

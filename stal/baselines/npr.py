@@ -13,7 +13,7 @@ from ..views import PairBatches
 # %% ../../nbs/31_npr.ipynb #8b9bd29c
 BODIES = {"small": {"name": "small"}, "authors": {"name": "resnet50", "stem": "fine", "stages": 2}} # options of `build_student`
 
-# %% ../../nbs/31_npr.ipynb #57bc0f65
+# %% ../../nbs/31_npr.ipynb #78216ea1
 def build(
     seed: int = 0,       # of the weights
     body: str = "small", # of BODIES: this project's, or the authors'
@@ -26,7 +26,7 @@ def build(
 def fit(
     batches: PairBatches,    # all of them are used
     seed: int = 0,           # of the weights
-    auxiliary: bool = False, # with STAL's teacher
+    auxiliary: bool|dict = False, # with STAL's help; a dict: as in `train`
     progress: bool = True,   # show a bar
     **options,               # of `build`: body, gain
 ) -> Student: # in evaluation mode

@@ -76,7 +76,7 @@ class Augmentation(nn.Module):
         if self.jitter: images = torch.stack([v2.ColorJitter(self.jitter, self.jitter, self.jitter)(image) for image in images])
         return mask_patches(images, torch.rand(len(images)) * self.most * (torch.rand(len(images)) < self.mask))
 
-# %% ../../nbs/34_safe.ipynb #969172fb
+# %% ../../nbs/34_safe.ipynb #a8aa7f89
 def build(
     seed: int = 0,          # of the weights
     body: str = "small",    # "small": this project's, or "authors"
@@ -96,7 +96,7 @@ def build(
 def fit(
     batches: PairBatches,    # all of them are used
     seed: int = 0,           # of weights and augmentations
-    auxiliary: bool = False, # with STAL's teacher, which sees the images as they are
+    auxiliary: bool|dict = False, # with STAL's help, whose teacher sees the images as they are; a dict: as in `train`
     progress: bool = True,   # show a bar
     **options,               # of `build`: body, resized, mask, jitter, rotation, gain
 ) -> Student: # in evaluation mode

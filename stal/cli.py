@@ -419,11 +419,11 @@ def compare(
         typer.echo(f"A: {card_a['method']} ({a}); B: {card_b['method']} ({b}); central {crop}×{crop}\n" + pd.DataFrame(rows).to_string(index=False, float_format="%.3f") + f"\nsame decision, each at its own threshold: {said.mean():.0%}; rank correlation of scores: {scored.score.corr(scored.other, method='spearman'):.2f}")
 
 # %% ../nbs/92_cli.ipynb #44ad9623
-STUDIES = {"embedded": (3, 400, 0, 3), "photographs": (5, 800, 3, 3), "longer": (3, 3200, 0, 0), "field": (5, 800, 0, 0)} # seeds, steps, seeds of the ablation, and of the rivals
+STUDIES = {"embedded": (3, 400, 0, 3), "photographs": (5, 800, 3, 3), "field": (5, 800, 0, 0), "longer-photographs": (5, 3200, 0, 0), "longer-field": (5, 3200, 0, 0)} # seeds, steps, seeds of the ablation, and of the rivals
 
 @app.command()
 def results(
-    study: Annotated[str, typer.Argument(metavar="embedded|photographs|longer|field", help="Which study to run.")] = "embedded",
+    study: Annotated[str, typer.Argument(metavar="embedded|photographs|field|longer-photographs|longer-field", help="Which study to run.")] = "embedded",
     photographs: Annotated[Optional[Path], typer.Option("--photographs", metavar="FOLDER", help="What to train on; data/zoo/photographs.csv lists those of the stored results.")] = None,
     decoders: Annotated[Optional[Path], typer.Option("--decoders", metavar="FOLDER", help="Public autoencoders (TAESD, TAEF1).")] = None,
     collected: Annotated[Optional[Path], typer.Option("--collected", metavar="FILE", help="Manifest of the images that the field study is tested on.")] = None,
@@ -442,10 +442,12 @@ def results(
         if study not in STUDIES: raise ValueError(f"no study {study!r}; there are {', '.join(STUDIES)}")
         if rivals == 1: raise ValueError("--rivals must be 0, or at least 2: there is no interval over one seed")
         if study != "embedded" and photographs is None: raise ValueError(f"the {study} study needs --photographs FOLDER")
-        if study == "field" and (decoders is None or collected is None): raise ValueError("the field study needs --decoders FOLDER and --collected FILE")
-        made = {"embedded": embedded_study, "photographs": lambda: photographs_study(photographs, decoders), "longer": lambda: longer_study(photographs, decoders), "field": lambda: field_study(photographs, decoders, collected)}[study]()
+        if study.endswith("field") and (decoders is None or collected is None): raise ValueError(f"the {study} study needs --decoders FOLDER and --collected FILE")
+        longer, name = study.startswith("longer-"), study.removeprefix("longer-")
+        made = {"embedded": embedded_study, "photographs": lambda: photographs_study(photographs, decoders), "field": lambda: field_study(photographs, decoders, collected)}[name]()
+        if longer: made = longer_study(made)
         defaults = STUDIES[study]
-        tasks = tasks_of(made, seeds or defaults[0], steps or defaults[1], defaults[2], defaults[3] if rivals is None else rivals, controls=study != "longer")
+        tasks = tasks_of(made, seeds or defaults[0], steps or defaults[1], defaults[2], defaults[3] if rivals is None else rivals, controls=not longer)
         run_study(made, tasks, output/study, processes)
         gather(made, tasks, output/study, output)
         typer.echo(f"{len(tasks)} runs; results in {output}")

@@ -9,9 +9,9 @@ __all__ = ['COLUMNS', 'SPLITS', 'BENCHMARKS', 'LOSSLESS', 'LAYOUTS', 'check_fram
 
 # %% ../nbs/10_datasets.ipynb #7f3608de
 import csv, hashlib, os, re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -532,26 +532,28 @@ def decode_in_order(
     frame = check_frame(frame)
     return _decode_in_order(frame, crop, workers, batch, start, bad)
 
-def _to_batch(pixels: list[np.ndarray]) -> Tensor: # [B, 3, H, W], uint8, or float32 in [0, 1] if one of them is
+def _read_planes(path: str, crop: int) -> np.ndarray: # [3, crop, crop], as `read_pixels` gives them
+    return np.ascontiguousarray(read_pixels(path, crop).transpose(2, 0, 1))
+
+def _to_batch(images: list[np.ndarray]) -> Tensor: # [B, 3, H, W], uint8, or float32 in [0, 1] if one of them is
     "By NumPy: torch's own threads would fight with the decoders for the cores"
-    kind = np.result_type(*pixels)
-    batch = np.empty((len(pixels), 3, *pixels[0].shape[:2]), kind)
-    for image, p in zip(batch, pixels): image[:] = (p if p.dtype == kind else p / np.float32(255)).transpose(2, 0, 1)
-    return torch.from_numpy(batch)
+    if len({image.dtype for image in images}) > 1: images = [image if image.dtype == np.float32 else image / np.float32(255) for image in images]
+    return torch.from_numpy(np.stack(images))
 
 def _decode_in_order(frame: pd.DataFrame, crop: int, workers: int, batch: int, start: int, bad: list|None) -> Iterator[tuple[Tensor, pd.DataFrame]]:
     paths = frame.file.tolist()
     with ThreadPoolExecutor(workers) as pool:
-        submit = lambda first: [(i, pool.submit(read_pixels, paths[i], crop)) for i in range(first, min(first + batch, len(paths)))]
-        ahead = submit(start)
+        submit = lambda first: [(i, pool.submit(_read_planes, paths[i], crop)) for i in range(first, min(first + batch, len(paths)))]
+        ahead = deque(submit(start + k * batch) for k in range(2))
         try:
             for first in range(start, len(paths), batch):
-                now, ahead = ahead, submit(first + batch)
-                pixels, rows = [], []
+                ahead.append(submit(first + 2 * batch))
+                now, images, rows = ahead.popleft(), [], []
+                wait([future for _, future in now]) # once a batch: whoever waits for each image interrupts the decoders
                 for i, future in now:
-                    try: pixels.append(future.result()); rows.append(i)
+                    try: images.append(future.result()); rows.append(i)
                     except ImageError as error:
                         if bad is None: raise
                         bad.append((i, error))
-                if pixels: yield _to_batch(pixels), frame.iloc[rows]
+                if images: yield _to_batch(images), frame.iloc[rows]
         finally: pool.shutdown(cancel_futures=True)

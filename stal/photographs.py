@@ -70,12 +70,10 @@ def read_pixels(
 ) -> np.ndarray: # [H, W, 3], uint8 (0 to 255), or float32 (0 to 1) where the file has more than 8 bits
     "Read an image file as an array, by the rules of this notebook. Raises ImageError, which names the file, for anything that is not one usable image."
     path = Path(path)
-    try:
-        if not path.exists(): raise ValueError("no such file")
-        if path.is_dir(): raise ValueError("a folder, not an image file")
-        if path.stat().st_size == 0: raise ValueError("empty file")
-        return _decode(path, crop)
-    except Image.UnidentifiedImageError: reason = f"not an image ({', '.join(_FORMATS)})"
+    try: return _decode(path, crop)
+    except FileNotFoundError: reason = "no such file"
+    except IsADirectoryError: reason = "a folder, not an image file"
+    except Image.UnidentifiedImageError: reason = f"not an image ({', '.join(_FORMATS)})" if path.stat().st_size else "empty file"
     except Image.DecompressionBombError as error: reason = f"decompression bomb? {error}"
     except MemoryError: reason = "too large for this machine's memory"
     except Exception as error: reason = str(error) or type(error).__name__ # Pillow's decoders raise many types

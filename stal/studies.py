@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TRACKS', 'STAL', 'ALONE', 'COMPARISON', 'CONTROLS', 'ABLATION', 'RIVALS', 'RIVAL_NAMES', 'HELPED', 'VARIANTS',
            'RELATIVES', 'validation_of', 'Study', 'test_images', 'by_content', 'with_history', 'unseen_scenes',
-           'embedded_study', 'photographs_study', 'longer_study', 'native_and_binned', 'field_study', 'Variant', 'Task',
+           'embedded_study', 'photographs_study', 'native_and_binned', 'field_study', 'longer_study', 'Variant', 'Task',
            'batches_of', 'train_one', 'train_rival', 'defaults_of', 'run_one', 'tail_features', 'tail_rival',
            'tested_on', 'own_and_unknown', 'first_look', 'tasks_of', 'run_study', 'results_folder', 'gather', 'Scores',
            'read_study']
@@ -188,13 +188,6 @@ def _matched(pairs: Pairs, paths: list[Path]) -> tuple[Pairs, Pairs, tuple[str, 
     plain = Pairs(part(pairs.reals), {m: part(f) for m, f in pairs.fakes.items()}, part(pairs.groups))
     return plain, Pairs(plain.reals, {m: [row[i] for row in matched] for i, m in enumerate(pairs.fakes)}, plain.groups), tuple(bad)
 
-def longer_study(
-    folder: str|Path,              # of photographs
-    decoders: str|Path|None = None, # as in `photographs_study`
-) -> Study:
-    "The study on photographs with one family, to be trained for longer: did the others end too early?"
-    return replace(photographs_study(folder, decoders), name="longer", families=("vae",))
-
 def native_and_binned(
     folder: str|Path,             # of photographs
     models: dict[str, nn.Module], # generators that rework them, by name
@@ -229,6 +222,13 @@ def field_study(
     table = frame[["label", "generator", "source", "group", "pair"]].assign(png=[Path(f).suffix.lower() == ".png" for f in frame.file])
     families = "+".join(models),
     return Study("field", aligned.of(train), unaligned.of(train), aligned.of(parts["held"]), images, table.reset_index(drop=True), families, {"left out": left_out, "leak AUC": [round(v, 4) for v in (leak.auc, leak.low, leak.high)]})
+
+# %% ../nbs/15_studies.ipynb #7ad1e3c1
+def longer_study(
+    study: Study,
+) -> Study:
+    "The same data under another name, to be trained for longer: did the study end too early?"
+    return replace(study, name=f"longer-{study.name}")
 
 # %% ../nbs/15_studies.ipynb #50e461ab
 @dataclass(frozen=True)
@@ -517,7 +517,7 @@ class Scores:
         return pd.concat([pd.DataFrame(h).assign(seed=int(s)) for s, h in runs.items()], ignore_index=True)
 
 def read_study(
-    name: str,                # "embedded", "photographs" or "field"
+    name: str,                # "embedded", "photographs" or "field"; with longer- before it: the longer trainings
     folder: Path|None = None, # default: the committed results
 ) -> Scores:
     "Stored scores of a study. Raises FileNotFoundError, or ValueError for a damaged file; each names it."

@@ -126,7 +126,7 @@ def test_zoo_ships_small_weights_with_cards_and_no_photographs(root):
     assert shipped <= {".json", ".safetensors", ".csv", ".md"}, "data/ holds weights and numbers, no images"
 
 
-@pytest.mark.parametrize("name, seeds", [("photographs", 5), ("embedded", 3), ("longer", 3), ("field", 5)])
+@pytest.mark.parametrize("name, seeds", [("photographs", 5), ("embedded", 3), ("field", 5), ("longer-photographs", 5), ("longer-field", 5)])
 def test_stored_studies_are_complete(name, seeds):
     "That a stored run comes out again is asserted in 20_comparison, which test_notebooks runs"
     from stal.studies import COMPARISON, CONTROLS, read_study
@@ -135,7 +135,7 @@ def test_stored_studies_are_complete(name, seeds):
     assert all(s.shape == (2, len(study.table)) and s.isfinite().all() for s in study.scores.values())
     assert set(study.table.label) == {0, 1} and not study.table.group.eq("").any()
     for family in families:
-        for variant in COMPARISON if name == "longer" else COMPARISON | CONTROLS:
+        for variant in COMPARISON if name.startswith("longer-") else COMPARISON | CONTROLS:
             scores, thresholds = study.of(family, variant)
             assert len(scores) == len(thresholds) == seeds and abs(thresholds).max() < 50
             assert study.curves(family, variant).groupby("seed").step.max().eq(study.about["steps"]).all()

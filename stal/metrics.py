@@ -8,7 +8,6 @@ __all__ = ['METRICS', 'check_scores', 'evaluate', 'best_threshold', 'Interval', 
 
 # %% ../nbs/14_metrics.ipynb #d7d90769
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import isnan, nan, sqrt
 from typing import NamedTuple
 
@@ -116,28 +115,23 @@ def _strata(labels: np.ndarray, groups) -> list[tuple[np.ndarray, np.ndarray]]: 
 
 def _of_groups(
     metric: str|Callable,
-    labels: np.ndarray, scores: np.ndarray, # [N]
-    threshold: float,
-    code: np.ndarray, # [N], number of the group of each image
+    labels: np.ndarray, # [N]
+    terms: list[tuple[float, np.ndarray, float]], # factor, scores [N] and threshold of each
+    code: np.ndarray,   # [N], number of the group of each image
 ) -> Callable: # of weights of groups [n, G], gives [n]
-    "A metric when each group counts as often as its weight says; AUC and accuracies from sums over groups, made once"
-    count = lambda which: np.bincount(code[which], minlength=code.max() + 1)
-    share = lambda hit, among: lambda w: (w @ count(hit & among)) / (w @ count(among))
-    fake, sure = labels == 1, scores >= threshold
+    "A sum of metrics, each times its factor, when each group counts as often as its weight says; of AUCs or balanced accuracies from sums over groups, made once for all terms"
+    count = lambda values: np.bincount(code, values, code.max() + 1)
+    fake = labels == 1
     reals, fakes = np.flatnonzero(~fake), np.flatnonzero(fake)
     if metric == "balanced_accuracy":
-        of_reals, of_fakes = share(~sure, ~fake), share(sure, fake)
-        return lambda w: (of_reals(w) + of_fakes(w)) / 2
-    if metric != "auc" or len(reals) * len(fakes) > 2**24: return lambda w: _weighted(metric, w[:, code], labels, scores, threshold)
+        right_reals, right_fakes = (count(sum(f * (right(s, t) & kind) for f, s, t in terms)) for right, kind in ((np.less, ~fake), (np.greater_equal, fake)))
+        return lambda w: (w @ right_reals / (w @ count(~fake)) + w @ right_fakes / (w @ count(fake))) / 2
+    if metric != "auc" or len(reals) * len(fakes) > 2**24: return lambda w: sum(f * _weighted(metric, w[:, code], labels, s, t) for f, s, t in terms)
     reals, fakes = reals[np.argsort(code[reals], kind="stable")], fakes[np.argsort(code[fakes], kind="stable")]
     (i, first_real), (j, first_fake) = (np.unique(code[part], return_index=True) for part in (reals, fakes))
-    higher = np.sign(scores[fakes] - scores[reals][:, None]) / 2 + .5 # 1: the generated image has the higher score; 1/2: the same
+    higher = sum(f * (np.sign(s[fakes] - s[reals][:, None]) / 2 + .5) for f, s, _ in terms) # 1: the generated image has the higher score; 1/2: the same
     won = np.add.reduceat(np.add.reduceat(higher, first_real, axis=0), first_fake, axis=1) # [groups with reals, groups with fakes]
     return lambda w: ((w[:, i] @ won) * w[:, j]).sum(1) / ((w @ count(~fake)) * (w @ count(fake)))
-
-def _by_seed(metric: str|Callable, labels: np.ndarray, scores: np.ndarray, thresholds: Sequence[float], code: np.ndarray) -> Callable: # of weights of groups [n, G], gives [n, S]
-    seeds = [_of_groups(metric, labels, row, threshold, code) for row, threshold in zip(scores, thresholds)]
-    return lambda weights: np.stack([of(weights) for of in seeds], axis=1)
 
 def _numbered(labels: np.ndarray, groups) -> tuple[np.ndarray, list[int]]: # number of the group of each image, and how many groups each stratum has
     "Groups numbered from 0, stratum by stratum"
@@ -167,13 +161,14 @@ class Interval(NamedTuple):
     high: float          # upper end
     per_seed: np.ndarray # [S]
 
-def _interval(labels: np.ndarray, groups, make: Callable, bounds: tuple[float, float], n: int, seed: int) -> Interval:
-    "Around the mean over S seeds of a statistic of weights of groups [n, G] that gives [n, S], which `make` makes from the number of each image's group: variances of all strata, and of the seeds if there are several"
+def _interval(metric: str|Callable, labels: np.ndarray, groups, seeds: list[list[tuple[float, np.ndarray, float]]], bounds: tuple[float, float], n: int, seed: int) -> Interval:
+    "Around the mean over seeds of a sum of metrics, whose terms (see `_of_groups`) are given for each: variances of all strata, and of the seeds if there are several"
     from scipy.stats import t
     if n < 2: raise ValueError(f"the number of resamples must be at least 2, not {n}")
     code, sizes = _numbered(labels, groups)
-    of = make(code)
-    per_seed, drawn = of(np.ones((1, sum(sizes))))[0], _resampled(sizes, lambda w: of(w).mean(1), n, seed, max(1, _CHUNK // len(labels)))
+    once, mean = np.ones((1, len(labels))), [(f / len(seeds), s, t) for terms in seeds for f, s, t in terms]
+    per_seed = np.array([sum(f * _weighted(metric, once, labels, s, t)[0] for f, s, t in terms) for terms in seeds])
+    drawn = _resampled(sizes, _of_groups(metric, labels, mean, code), n, seed, max(1, _CHUNK // len(labels)))
     sources = [(values.var(ddof=1) * count / (count - 1), count - 1) for values, count in zip(drawn, sizes)]
     if len(per_seed) > 1: sources.append((per_seed.var(ddof=1) / len(per_seed), len(per_seed) - 1))
     value, variance = float(per_seed.mean()), sum(v for v, _ in sources)
@@ -197,7 +192,7 @@ def bootstrap_metric(
 ) -> tuple[float, float, float]: # value, and both ends of its 95 % interval
     "A metric of one set of scores with its interval over groups. Raises ValueError like `check_scores`, for an unknown metric, and for fewer than two groups of a kind."
     bounds, (labels, scores) = _check_metric(metric, threshold), check_scores(labels, scores)
-    return tuple(_interval(labels, groups, partial(_by_seed, metric, labels, scores[None], [threshold]), bounds, n, seed)[:3])
+    return tuple(_interval(metric, labels, groups, [[(1, scores, threshold)]], bounds, n, seed)[:3])
 
 # %% ../nbs/14_metrics.ipynb #5cf6e9c5
 def _rows(labels, scores, thresholds) -> tuple[np.ndarray, np.ndarray, np.ndarray]: # labels [N], scores [S, N], thresholds [S]
@@ -221,7 +216,7 @@ def interval_over(
 ) -> Interval: # value: mean over seeds; per_seed: the metric of each
     "A method's metric with its interval over seeds and groups. Raises ValueError like `bootstrap_metric`, and for fewer than two seeds."
     bounds, (labels, scores, thresholds) = _check_metric(metric, thresholds), _rows(labels, scores, thresholds)
-    return _interval(labels, groups, partial(_by_seed, metric, labels, scores, thresholds), bounds, n, seed)
+    return _interval(metric, labels, groups, [[(1, s, t)] for s, t in zip(scores, thresholds)], bounds, n, seed)
 
 def paired_difference(
     labels, # N of 0 (real) and 1 (generated)
@@ -237,10 +232,8 @@ def paired_difference(
     "By how much method a exceeds method b, with the interval over seeds and groups. Raises ValueError like `interval_over`, or if a and b do not have the same shape."
     if np.shape(a) != np.shape(b): raise ValueError(f"a has the shape {list(np.shape(a))} and b {list(np.shape(b))}: both methods need the same seeds and images")
     bounds, (labels, a, thresholds_a), (_, b, thresholds_b) = _check_metric(metric, thresholds_a, thresholds_b), _rows(labels, a, thresholds_a), _rows(labels, b, thresholds_b)
-    def difference(code: np.ndarray) -> Callable:
-        of_a, of_b = _by_seed(metric, labels, a, thresholds_a, code), _by_seed(metric, labels, b, thresholds_b, code)
-        return lambda weights: of_a(weights) - of_b(weights)
-    return _interval(labels, groups, difference, (bounds[0] - bounds[1], bounds[1] - bounds[0]), n, seed)
+    terms = [[(1, x, s), (-1, y, t)] for x, s, y, t in zip(a, thresholds_a, b, thresholds_b)]
+    return _interval(metric, labels, groups, terms, (bounds[0] - bounds[1], bounds[1] - bounds[0]), n, seed)
 
 # %% ../nbs/14_metrics.ipynb #ae2c52db
 def _matched(reals, fakes) -> dict[str, float]: # of two data frames with the columns `pair` and `score`

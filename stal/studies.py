@@ -430,10 +430,9 @@ def tasks_of(
     steps: int,        # of each training
     ablation: int = 0, # seeds of the ablation
     rivals: int = 0,   # seeds of the rivals: alone, with the contrastive loss alone, and with STAL's help
-    controls: bool = True, # with chance students and mismatched history
 ) -> list[Task]: # seed by seed, so that an interrupted study has whole seeds
     "What is compared, its controls and its rivals, on every family; the ablation, on the first"
-    compared = [Task(f, v, s, steps) for n, variants in ((seeds, COMPARISON | CONTROLS if controls else COMPARISON), (rivals, RIVALS | HELPED)) for s in range(n) for f in study.families for v in variants]
+    compared = [Task(f, v, s, steps) for n, variants in ((seeds, COMPARISON | CONTROLS), (rivals, RIVALS | HELPED)) for s in range(n) for f in study.families for v in variants]
     return compared + [Task(study.families[0], v, s, steps) for s in range(ablation) for v in ABLATION]
 
 def run_study(

@@ -135,7 +135,7 @@ def test_stored_studies_are_complete(name, seeds):
     assert all(s.shape == (2, len(study.table)) and s.isfinite().all() for s in study.scores.values())
     assert set(study.table.label) == {0, 1} and not study.table.group.eq("").any()
     for family in families:
-        for variant in COMPARISON if name.startswith("longer-") else COMPARISON | CONTROLS:
+        for variant in COMPARISON | CONTROLS:
             scores, thresholds = study.of(family, variant)
             assert len(scores) == len(thresholds) == seeds and abs(thresholds).max() < 50
             assert study.curves(family, variant).groupby("seed").step.max().eq(study.about["steps"]).all()

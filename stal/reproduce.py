@@ -158,12 +158,15 @@ def _digest_files(folder: Path, pattern: str = "*", skip: str = "-") -> str: # o
     names = sorted(f.relative_to(folder).as_posix() for f in folder.rglob(pattern) if f.is_file())
     return _digest(*(f"{n} {_sha256(folder/n)}" for n in names if not any(part.startswith((".", skip)) for part in n.split("/"))))
 
+def _cells(notebook: Path) -> list[dict]: return json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+
+def _reads_studies(notebook: Path) -> bool: return any("read_study(" in "".join(c["source"]) for c in _cells(notebook))
+
 def source_digest(
     notebook: Path, # .ipynb file
 ) -> str: # changes with any cell, not with outputs
     "Digest of a notebook's source"
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    return _digest(*(json.dumps([c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])]) for c in cells))
+    return _digest(*(json.dumps([c["cell_type"], "".join(c["source"]), c["metadata"].get("tags", [])]) for c in _cells(notebook)))
 
 def fingerprints(
     notebooks: Iterable[str], # names, in the order of the plan
@@ -172,14 +175,15 @@ def fingerprints(
     plan: Mapping = PLAN,     # notebook → notebooks whose results it reads
     output: Path|None = None, # where results are looked for first; default: the project
 ) -> dict[str, str]: # notebook → digest of all that its outcome depends on
-    "Digest of source, parameters, library, shipped data, and upstream notebooks with their results"
+    "Digest of source, parameters, library, shipped data, studies that are read, and upstream notebooks with their results"
     def results(name):
         places = [folder/"data"/"results"/f"{name}.json" for folder in (output or root, root)]
         return next((p.read_text(encoding="utf-8") for p in places if p.exists()), "")
-    common = _digest_files(root/"stal", "*.py"), _digest_files(root/"data", skip="results"), _digest_files(root/"data"/"results", "study_*")
+    common, studies = (_digest_files(root/"stal", "*.py"), _digest_files(root/"data", skip="results")), _digest_files(root/"data"/"results", "study_*")
     @lru_cache
     def of(name): # an upstream notebook that does not run counts with its defaults
-        return _digest(source_digest(root/"nbs"/f"{name}.ipynb"), json.dumps(parameters.get(name, {}), sort_keys=True), *common, *(of(n) + results(n) for n in plan[name]))
+        notebook = root/"nbs"/f"{name}.ipynb"
+        return _digest(source_digest(notebook), json.dumps(parameters.get(name, {}), sort_keys=True), *common, studies if _reads_studies(notebook) else "", *(of(n) + results(n) for n in plan[name]))
     return {n: of(n) for n in notebooks}
 
 # %% ../nbs/91_reproduce.ipynb #3677415e
@@ -386,7 +390,7 @@ def reproduce(
                     elif not all(n in outcomes for n in needs): continue
                     elif resume and unchanged(name): outcomes[name] = Outcome(name, "skipped")
                     elif len(running) < jobs and not (running and ALONE & {name, *(n for n, _ in running.values())}):
-                        cells = sum(c["cell_type"] == "code" for c in json.loads((root/"nbs"/f"{name}.ipynb").read_text(encoding="utf-8"))["cells"])
+                        cells = sum(c["cell_type"] == "code" for c in _cells(root/"nbs"/f"{name}.ipynb"))
                         bar = _Bar(name, cells + bool(parameters[name]), usual.get(name, {}).get("seconds"))
                         running[pool.submit(work, name, bar)] = name, bar
                     else: continue

@@ -160,7 +160,7 @@ def _digest_files(folder: Path, pattern: str = "*", skip: str = "-") -> str: # o
 
 def _cells(notebook: Path) -> list[dict]: return json.loads(notebook.read_text(encoding="utf-8"))["cells"]
 
-def _reads_studies(notebook: Path) -> bool: return any("read_study(" in "".join(c["source"]) for c in _cells(notebook))
+def _reads_studies(notebook: Path) -> bool: return any("read_study" in "".join(c["source"]) for c in _cells(notebook))
 
 def source_digest(
     notebook: Path, # .ipynb file

@@ -133,7 +133,7 @@ def _of_groups(
         return image_by_image
     reals, fakes = reals[np.argsort(code[reals], kind="stable")], fakes[np.argsort(code[fakes], kind="stable")]
     (i, first_real), (j, first_fake) = (np.unique(code[part], return_index=True) for part in (reals, fakes))
-    higher = sum(f * (np.sign(s[fakes] - s[reals][:, None]) / 2 + .5) for f, s, _ in terms) # 1: the generated image has the higher score; 1/2: the same
+    higher = sum(f * (np.sign(s[fakes] - s[reals][:, None]) / 2 + .5) for f, s, _ in terms) # a term without its factor: 1 if the generated image has the higher score, 1/2 if the same
     won = np.add.reduceat(np.add.reduceat(higher, first_real, axis=0), first_fake, axis=1) # [groups with reals, groups with fakes]
     return lambda w: ((w[:, i] @ won) * w[:, j]).sum(1) / ((w @ count(~fake)) * (w @ count(fake)))
 
@@ -217,7 +217,8 @@ def contrast_over(
     n: int = 1000, # resamples of the groups, the same for all methods and seeds
     seed: int = 0, # of these
 ) -> Interval: # value: mean over seeds; per_seed: the contrast of each
-    "A linear contrast of methods, the sum of their metrics times their factors, with its interval over seeds and groups; 1, −1, −1, 1 asks if one difference exceeds another. Raises ValueError like `bootstrap_metric`, for fewer than two seeds, and for different shapes."
+    "A linear contrast of methods, the sum of their metrics times their factors, with its interval over seeds and groups; factors 1, −1, −1, 1 of a, b, c, d ask if a − b exceeds c − d. Raises ValueError like `bootstrap_metric`, for fewer than two seeds, for different shapes, and for factors that are not finite or missing."
+    if not len(terms) or not np.isfinite([factor for factor, *_ in terms]).all(): raise ValueError(f"a contrast needs at least one method, and finite factors, not {[factor for factor, *_ in terms]}")
     if len(shapes := dict.fromkeys(np.shape(scores) for _, scores, _ in terms)) > 1: raise ValueError(f"scores of the shapes {', '.join(str(list(shape)) for shape in shapes)}: all methods need the same seeds and images")
     bounds = np.array(_check_metric(metric, *(thresholds for *_, thresholds in terms)))
     factors, checked = [factor for factor, *_ in terms], [_rows(labels, scores, thresholds) for _, scores, thresholds in terms]

@@ -1,7 +1,7 @@
 # Every target does all of its own set-up. Needed: Python (see min_python in settings.ini), pip, make.
 PYTHON ?= python3
 VENV   ?= .venv
-JOBS   ?= 1
+JOBS   ?= 2
 ZOO    ?= runs/zoo
 STUDY  ?= embedded
 SHELL  := /bin/sh
@@ -9,41 +9,47 @@ SHELL  := /bin/sh
 KEY    := $(shell cat settings.ini setup.py pyproject.toml | cksum | cut -d' ' -f1)
 STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
+THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help setup figures test check zoo detectors results lab clean
+.PHONY: help setup figures test lab check speed zoo detectors results clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*##/  make \1\t/' | expand -t 18
+	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+	@echo "Rarely needed:"
+	@grep -E '^[a-z]+: .*##- ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*##- /  make \1\t/' | expand -t 18
 	@echo "Variables: PYTHON=python3.12 (another interpreter), VENV=folder, JOBS=2 (notebooks side by side)."
 	@echo "An extra package index, for example with CPU builds of torch: PIP_EXTRA_INDEX_URL=address make setup"
 
 setup: $(STAMP)  ## create the virtual environment; done by all other targets when needed
 
-figures: $(STAMP) ## run every notebook, renew figures/, notebook outputs and README.md
+figures: $(STAMP) ## run every chapter, renew figures/, outputs and README.md; one chapter: stal reproduce --only NAME
 	@$(BIN)/stal reproduce --jobs $(JOBS)
 
-test: $(STAMP)   ## library in step, notebooks clean, all tests
-	@$(BIN)/python -m pytest -q tests
-
-check: $(STAMP)  ## regenerate everything into runs/check and compare with the committed figures
-	@rm -rf runs/check
-	@$(BIN)/stal reproduce --jobs $(JOBS) --output runs/check --against figures
-
-zoo: $(STAMP)    ## train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
-	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
-
-detectors: $(STAMP) ## train the shipped detectors again, over an hour; needs PHOTOGRAPHS=folder and DECODERS=folder, writes runs/detectors
-	@$(BIN)/stal train-detectors --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)"
-
-results: $(STAMP) ## run the stored studies again (STUDY=embedded, about an hour), into runs/studies; others need PHOTOGRAPHS=folder DECODERS=folder COLLECTED=file, see stal results --help
-	@$(BIN)/stal results $(STUDY) $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(DECODERS),--decoders "$(DECODERS)") $(if $(COLLECTED),--collected "$(COLLECTED)")
+test: $(STAMP)   ## the workshop with its tests, command line, faults, packaging, house rules
+	@$(THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests
 
 lab: $(STAMP)    ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir nbs
 
-clean:           ## remove the virtual environment and scratch runs
-	rm -rf $(VENV) runs *.egg-info
+check: $(STAMP)  ##- run every chapter into runs/check and compare with the committed figures
+	@rm -rf runs/check
+	@$(BIN)/stal reproduce --jobs $(JOBS) --output runs/check --against figures
+
+speed: $(STAMP)  ##- the stopwatch, on a machine that does nothing else; renews fig14
+	@$(BIN)/stal reproduce --only 93_speed
+
+zoo: $(STAMP)    ##- train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
+	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
+
+detectors: $(STAMP) ##- train the shipped detectors again, over an hour; needs PHOTOGRAPHS=folder and DECODERS=folder
+	@$(BIN)/stal train-detectors --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)"
+
+results: $(STAMP) ##- run the stored studies again into runs/studies (STUDY=embedded, about an hour); see stal results --help
+	@$(BIN)/stal results $(STUDY) $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(DECODERS),--decoders "$(DECODERS)") $(if $(COLLECTED),--collected "$(COLLECTED)")
+
+clean:           ##- remove the virtual environment and scratch runs
+	rm -rf $(VENV) runs build *.egg-info
 
 $(STAMP):
 	@$(PYTHON) .ci/setup.py $(VENV)

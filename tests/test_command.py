@@ -1,19 +1,19 @@
 "The command line as a person meets it: a real process, real files, exit codes."
+
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from importlib.resources import files
 
-import nbformat
 import numpy as np
 import pytest
 from PIL import Image
 
-from stal.figures import read_manifest
+from stal.tools.example import write_chapter
+from stal.tools.manifest import read_manifest
 
 STAL = [os.path.join(os.path.dirname(sys.executable), "stal")]
 
@@ -39,8 +39,14 @@ def holiday(tmp_path):
 def test_three_bad_files_among_a_hundred_are_all_named(holiday):
     run = stal("spectrum", holiday)
     assert run.returncode == 1 and run.stdout == ""
-    assert [name for name in ("cut.jpg", "empty.png", "one.png") if name in run.stderr] == ["cut.jpg", "empty.png", "one.png"]
-    assert "3 of 100 files cannot be used; --skip-bad" in run.stderr and "Traceback" not in run.stderr
+    assert [name for name in ("cut.jpg", "empty.png", "one.png") if name in run.stderr] == [
+        "cut.jpg",
+        "empty.png",
+        "one.png",
+    ]
+    assert (
+        "3 of 100 files cannot be used; --skip-bad" in run.stderr and "Traceback" not in run.stderr
+    )
     run = stal("spectrum", holiday, "--skip-bad", "--json", holiday.parent / "out.json")
     assert run.returncode == 0 and "mean of 97" in run.stdout
     document = json.loads((holiday.parent / "out.json").read_text())
@@ -49,28 +55,70 @@ def test_three_bad_files_among_a_hundred_are_all_named(holiday):
 
 def broken(name, path, jpeg):
     "Write one kind of unusable file"
-    if name == "truncated.jpg": path.write_bytes(jpeg[: len(jpeg) // 2])
-    elif name == "empty.jpg": path.touch()
-    elif name == "text.png": path.write_text("no image")
-    elif name == "one.png": Image.new("RGB", (1, 1)).save(path)
-    elif name == "bomb.png": Image.new("1", (20_000, 20_000)).save(path)
-    elif name == "animated.webp": Image.new("RGB", (300, 300)).save(path, save_all=True, append_images=[Image.new("RGB", (300, 300), "red")])
-    elif name == "nan.tif": Image.fromarray(np.full((300, 300), np.nan, np.float32)).save(path)
-    elif name == "small.png": Image.new("RGB", (255, 300)).save(path)
-    elif name == "garbage.jpg": path.write_bytes(jpeg[:600] + os.urandom(3000))
-    elif name == "folder.jpg": path.mkdir()
+    if name == "truncated.jpg":
+        path.write_bytes(jpeg[: len(jpeg) // 2])
+    elif name == "empty.jpg":
+        path.touch()
+    elif name == "text.png":
+        path.write_text("no image")
+    elif name == "one.png":
+        Image.new("RGB", (1, 1)).save(path)
+    elif name == "bomb.png":
+        Image.new("1", (20_000, 20_000)).save(path)
+    elif name == "animated.webp":
+        Image.new("RGB", (300, 300)).save(
+            path, save_all=True, append_images=[Image.new("RGB", (300, 300), "red")]
+        )
+    elif name == "nan.tif":
+        Image.fromarray(np.full((300, 300), np.nan, np.float32)).save(path)
+    elif name == "small.png":
+        Image.new("RGB", (255, 300)).save(path)
+    elif name == "garbage.jpg":
+        path.write_bytes(jpeg[:600] + os.urandom(3000))
+    elif name == "folder.jpg":
+        path.mkdir()
 
 
-@pytest.mark.parametrize("name", ["truncated.jpg", "empty.jpg", "text.png", "one.png", "bomb.png", "animated.webp", "nan.tif", "small.png", "absent.png", "folder.jpg", "garbage.jpg"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "truncated.jpg",
+        "empty.jpg",
+        "text.png",
+        "one.png",
+        "bomb.png",
+        "animated.webp",
+        "nan.tif",
+        "small.png",
+        "absent.png",
+        "folder.jpg",
+        "garbage.jpg",
+    ],
+)
 def test_bad_file_gets_one_line(tmp_path, name):
     path = tmp_path / name
     broken(name, path, (files("sklearn.datasets.images") / "china.jpg").read_bytes())
     run = stal("spectrum", path)
     lines = run.stderr.strip().splitlines()
-    assert run.returncode in (1, 2) and run.stdout == "" and name in lines[0] and len([x for x in lines if name in x]) == 1 and "Traceback" not in run.stderr, run.stderr
+    assert (
+        run.returncode in (1, 2)
+        and run.stdout == ""
+        and name in lines[0]
+        and len([x for x in lines if name in x]) == 1
+        and "Traceback" not in run.stderr
+    ), run.stderr
 
 
-@pytest.mark.parametrize("words", [("spectrum",), ("spectrum", "x.png", "--crop", "big"), ("reproduce", "--jobs", "0"), ("reproduce", "--only", "02", "-p", "crop=1.5"), ("nothing",)])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("spectrum",),
+        ("spectrum", "x.png", "--crop", "big"),
+        ("reproduce", "--jobs", "0"),
+        ("reproduce", "--only", "02", "-p", "crop=1.5"),
+        ("nothing",),
+    ],
+)
 def test_senseless_requests_exit_with_two(root, words):
     run = stal(*words, cwd=root)
     assert run.returncode == 2 and run.stderr and "Traceback" not in run.stderr
@@ -82,7 +130,9 @@ def test_unusual_files_are_read(tmp_path):
     picture.convert("P").save(tmp_path / "palette.png")
     picture.convert("L").save(tmp_path / "grey.png")
     picture.convert("RGBA").save(tmp_path / "alpha.png")
-    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(tmp_path / "sixteen.png")
+    Image.fromarray(np.asarray(picture.convert("L")).astype(np.uint16) * 257).save(
+        tmp_path / "sixteen.png"
+    )
     run = stal("spectrum", tmp_path, "--png", tmp_path / "out.png")
     assert run.returncode == 0 and "mean of 5" in run.stdout, run.stderr
     assert Image.open(tmp_path / "out.png").width > 300
@@ -90,81 +140,139 @@ def test_unusual_files_are_read(tmp_path):
 
 def test_outside_a_clone_the_runner_says_so(tmp_path):
     run = stal("reproduce", cwd=tmp_path)
-    assert run.returncode == 2 and "not inside a clone" in run.stderr and run.stderr.count("\n") == 1
+    assert (
+        run.returncode == 2 and "not inside a clone" in run.stderr and run.stderr.count("\n") == 1
+    )
 
 
-def write_notebook(path, *cells):
-    v4 = nbformat.v4
-    nbformat.write(v4.new_notebook(cells=[v4.new_code_cell(c) for c in cells], metadata={"kernelspec": {"name": "python3", "language": "python", "display_name": "python3"}}), path)
-
-
-def test_a_killed_run_goes_on_where_it_stopped(tmp_path, monkeypatch):
-    "A real process, really killed"
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    "An empty project"
     (tmp_path / "nbs").mkdir()
     (tmp_path / "settings.ini").touch()
-    write_notebook(tmp_path / "nbs" / "10_first.ipynb", "open('../first', 'a').write('x')")
-    write_notebook(tmp_path / "nbs" / "20_second.ipynb", "import os, time\nif not os.path.exists('../go'): time.sleep(300)")
-    script = "from stal.reproduce import reproduce; reproduce(resume=True, plan={'10_first': (), '20_second': ()})"
     monkeypatch.delenv("STAL_OUTPUT")
-    run = subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while "10_first" not in read_manifest(tmp_path / "figures")["notebooks"]:
+    return tmp_path
+
+
+RUN = "from stal.tools.chapters import Request, reproduce; reproduce(Request(jobs=1, resume=True))"
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
         assert time.monotonic() < deadline
-        time.sleep(.2)
+        time.sleep(0.2)
+
+
+def test_a_killed_run_goes_on_where_it_stopped(project):
+    "A real process, really killed"
+    write_chapter(project, "10_first", "open('../first', 'a').write('x')")
+    wait = "import os, time\nif not os.path.exists('../go'): time.sleep(300)"
+    write_chapter(project, "20_second", wait)
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        cwd=project,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    wait_for(lambda: "10_first" in read_manifest(project / "figures")["notebooks"])
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
-    (tmp_path / "go").touch()
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    (project / "go").touch()
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=project, capture_output=True, text=True)
     assert "1 passed, 0 failed, 1 skipped" in done.stdout, done.stdout + done.stderr
-    assert (tmp_path / "first").read_text() == "x", "the first notebook ran once"
+    assert (project / "first").read_text() == "x", "the first notebook ran once"
 
 
 def test_two_runs_are_identical_to_the_byte(root, tmp_path, monkeypatch):
     monkeypatch.delenv("STAL_OUTPUT")
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:
-        run = stal("reproduce", "--only", "02", "-p", "crop=128", "--output", folder, cwd=root)
+        run = stal("reproduce", "--only", "03", "--output", folder, cwd=root)
         assert run.returncode == 0, run.stdout + run.stderr
     made = [{p.name: p.read_bytes() for p in sorted((f / "figures").glob("fig*"))} for f in folders]
-    assert made[0].keys() == made[1].keys() and len(made[0]) == 2
+    assert made[0].keys() == made[1].keys() and len(made[0]) >= 2
     assert made[0] == made[1]
-    run = stal("reproduce", "--only", "02", "-p", "crop=128", "--output", folders[1], "--resume", "--against", folders[0] / "figures", cwd=root)
+    run = stal(
+        "reproduce",
+        "--only",
+        "02",
+        "--output",
+        folders[1],
+        "--resume",
+        "--against",
+        folders[0] / "figures",
+        cwd=root,
+    )
     assert run.returncode == 0 and "figures agree" in run.stdout
 
 
-def test_an_interrupted_run_stops_at_once(tmp_path, monkeypatch):
-    "Ctrl-C during a long cell"
-    (tmp_path / "nbs").mkdir()
-    (tmp_path / "settings.ini").touch()
-    write_notebook(tmp_path / "nbs" / "10_long.ipynb", "open('../started', 'w')", "import time; time.sleep(120)")
-    monkeypatch.delenv("STAL_OUTPUT")
-    run = subprocess.Popen([sys.executable, "-c", "from stal.reproduce import reproduce; reproduce(plan={'10_long': ()})"], cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL,
-                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))  # a background job of a shell would ignore it
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "started").exists():
-        assert time.monotonic() < deadline
-        time.sleep(.2)
+def listen_to_ctrl_c():
+    "A background job of a shell would ignore it"
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def test_an_interrupted_run_stops_at_once(project):
+    "Ctrl-C during a long cell; the chapter after it does not start"
+    write_chapter(project, "10_long", "open('../started', 'w')", "import time; time.sleep(120)")
+    write_chapter(project, "20_later", "open('../later', 'w')")
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        cwd=project,
+        start_new_session=True,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=listen_to_ctrl_c,
+    )
+    wait_for((project / "started").exists)
     time.sleep(1)
     os.killpg(run.pid, signal.SIGINT)
     assert run.wait(timeout=30) != 0
+    assert not (project / "later").exists()
 
 
 def test_detect_judges_the_good_files_and_names_the_bad(holiday):
     run = stal("detect", holiday, "--csv", holiday.parent / "verdicts.csv")
-    assert run.returncode == 1 and "3 of 100 files cannot be used" in run.stderr and "Traceback" not in run.stderr
-    assert [name for name in ("cut.jpg", "empty.png", "one.png") if name in run.stderr] == ["cut.jpg", "empty.png", "one.png"]
-    assert (holiday.parent / "verdicts.csv").read_text().count("\n") == 101 # all are listed, the bad ones as such
+    assert (
+        run.returncode == 1
+        and "3 of 100 files cannot be used" in run.stderr
+        and "Traceback" not in run.stderr
+    )
+    assert [name for name in ("cut.jpg", "empty.png", "one.png") if name in run.stderr] == [
+        "cut.jpg",
+        "empty.png",
+        "one.png",
+    ]
+    assert (holiday.parent / "verdicts.csv").read_text().count(
+        "\n"
+    ) == 101  # all are listed, the bad ones as such
+
+
+PEAK = """
+import resource, sys
+from stal.cli.main import app
+sys.argv = ["stal", "detect", "{file}"]
+try:
+    app()
+finally:
+    print("peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
 
 
 def test_detect_takes_100_megapixels_in_bounded_memory(tmp_path):
     rng = np.random.default_rng(0)
     for name, side in (("small", 512), ("large", 10_000)):
-        Image.fromarray(np.tile(rng.integers(0, 256, (500, 500, 3), dtype=np.uint8), (side // 500 + 1, side // 500 + 1, 1))[:side, :side]).save(tmp_path / f"{name}.png", compress_level=1)
+        Image.fromarray(
+            np.tile(
+                rng.integers(0, 256, (500, 500, 3), dtype=np.uint8),
+                (side // 500 + 1, side // 500 + 1, 1),
+            )[:side, :side]
+        ).save(tmp_path / f"{name}.png", compress_level=1)
     peak = {}
     for name in ("small", "large"):
-        code = f"import resource, sys; from stal.cli import app; sys.argv = ['stal', 'detect', {str(tmp_path / name) + '.png'!r}]\ntry: app()\nfinally: print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+        code = PEAK.format(file=tmp_path / f"{name}.png")
         run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
         assert run.returncode == 0 and "decision" in run.stdout, run.stderr
         peak[name] = int(run.stdout.rsplit("peak", 1)[1])
-    decoded = 300 # MB, three bytes a pixel
+    decoded = 300  # MB, three bytes a pixel
     assert peak["large"] - peak["small"] < 4 * decoded, peak

@@ -1,4 +1,5 @@
 "Library, notebooks, packaging and record belong together."
+
 import hashlib
 import json
 import re
@@ -13,8 +14,16 @@ import pandas as pd
 import pytest
 import yaml
 
-from stal.figures import read_manifest
-from stal.reproduce import PLAN, fingerprints, render_readme, resolve_parameters
+from stal.tools.chapters import LAST, ON_REQUEST, chapters
+from stal.tools.fingerprints import fingerprint
+from stal.tools.manifest import read_manifest, sha256_of_file
+from stal.tools.outputs import LINK, render_readme
+from stal.tools.parameters import resolve_parameters
+
+ROOT = Path(__file__).resolve().parents[1]
+CHAPTERS = chapters(ROOT)
+RUN_BY_DEFAULT = [name for name in CHAPTERS if name not in ON_REQUEST]
+LIB = sorted((ROOT / "nbs" / "lib").rglob("*.ipynb"))
 
 
 @pytest.fixture
@@ -27,8 +36,9 @@ def settings(root):
 @pytest.fixture
 def copy(root, tmp_path):
     "A copy of what nbdev's commands read and write"
+    traces = shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints", "_data")
     for name in ("nbs", "stal"):
-        shutil.copytree(root / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
+        shutil.copytree(root / name, tmp_path / name, ignore=traces)
     for name in ("settings.ini", "pyproject.toml", "README.md"):
         shutil.copy(root / name, tmp_path)
     return tmp_path
@@ -38,8 +48,21 @@ def contents(folder, pattern):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob(pattern)}
 
 
+def differing(one, other):
+    return sorted(str(p) for p in one.keys() | other.keys() if one.get(p) != other.get(p))
+
+
 def nbdev(command, folder):
-    subprocess.run([Path(sys.executable).parent / command], cwd=folder, check=True, stdin=subprocess.DEVNULL)
+    command = Path(sys.executable).parent / command
+    subprocess.run([command], cwd=folder, check=True, stdin=subprocess.DEVNULL)
+
+
+def read_cells(notebook):
+    return json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+
+
+def source(cell):
+    return "".join(cell["source"])
 
 
 def test_library_is_what_the_notebooks_export(copy, root):
@@ -47,95 +70,179 @@ def test_library_is_what_the_notebooks_export(copy, root):
         if module.name != "__init__.py":
             module.unlink()
     nbdev("nbdev_export", copy)
-    assert contents(copy / "stal", "*.py") == contents(root / "stal", "*.py"), "run nbdev_export; modules are never edited by hand, nor left behind"
+    off = differing(contents(copy / "stal", "*.py"), contents(root / "stal", "*.py"))
+    assert not off, "run nbdev_export; modules are never edited by hand, nor left behind"
 
 
 def test_notebooks_are_clean(copy, root):
     nbdev("nbdev_clean", copy)
-    assert contents(copy / "nbs", "*.ipynb") == contents(root / "nbs", "*.ipynb"), "run nbdev_clean, or stal reproduce"
+    off = differing(contents(copy / "nbs", "*.ipynb"), contents(root / "nbs", "*.ipynb"))
+    assert not off, "run nbdev_clean, or stal reproduce"
 
 
-@pytest.mark.parametrize("name", PLAN)
-def test_committed_notebook(root, name):
-    cells = json.loads((root / "nbs" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+def parameters_cell(cells):
+    "Its place, or None"
     tagged = [i for i, c in enumerate(cells) if "parameters" in c["metadata"].get("tags", [])]
-    announced = [i for i, c in enumerate(cells) if c["cell_type"] == "code" and re.search(r"^begin\(|= .*begin\(", "".join(c["source"]), re.M)]
-    if tagged:
-        assert len(tagged) == 1 and announced and announced[0] == tagged[0] + 1, "one parameters cell, and the notebook announces itself right after it"
-        lines = [line for line in "".join(cells[tagged[0]]["source"]).splitlines() if line]
-        assert all(re.match(r"\w+: (int|float|str|bool|list|dict) = .+  # .+", line) for line in lines), "parameters are typed and commented"
-    code = [c for c in cells if c["cell_type"] == "code"]
-    assert not any(o.get("name") == "stderr" or o["output_type"] == "error" for c in code for o in c["outputs"])
-    outputs = json.dumps([o.get("text", o.get("data", {}).get("text/plain", "")) for c in code for o in c["outputs"]])
-    assert not re.search(r"/(home|root|tmp|work|Users|var)/", outputs), "no paths of this machine"
-    assert any(c["outputs"] for c in code), "committed notebooks carry their outputs"
+    assert len(tagged) <= 1, "one parameters cell"
+    return tagged[0] if tagged else None
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_declares_its_parameters_and_announces_itself(name):
+    cells = read_cells(ROOT / "nbs" / f"{name}.ipynb")
+    place = parameters_cell(cells)
+    if place is None:
+        return
+    assert re.search(rf'begin\(\s*"{name}"', source(cells[place + 1])), "right after the parameters"
+    lines = [line for line in source(cells[place]).splitlines() if line]
+    declared = re.compile(r"\w+: (int|float|str|bool|list|dict) = .+  # .+")
+    assert all(declared.match(line) for line in lines), "parameters are typed and commented"
+
+
+@pytest.mark.parametrize("name", RUN_BY_DEFAULT)
+def test_a_chapter_carries_lasting_outputs(name):
+    code = [c for c in read_cells(ROOT / "nbs" / f"{name}.ipynb") if c["cell_type"] == "code"]
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert outputs, "committed chapters carry their outputs: stal reproduce --only " + name
+    assert not any(o.get("name") == "stderr" or o["output_type"] == "error" for o in outputs)
+    texts = [o.get("text", o.get("data", {}).get("text/plain", "")) for o in outputs]
+    texts += [o.get("data", {}).get("text/markdown", "") for o in outputs]
+    machine = re.search(r"/(home|root|tmp|work|Users|var)/", json.dumps(texts))
+    assert not machine, "no paths of this machine"
+
+
+@pytest.mark.parametrize("notebook", LIB, ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_the_workshop_carries_no_outputs(notebook):
+    cells = read_cells(notebook)
+    assert not any(cell.get("outputs") for cell in cells)
+    assert "begin(" not in source(cells[0]) and parameters_cell(cells) is None
 
 
 def test_environment_yml_installs_what_settings_pin(root, settings):
     spec = yaml.safe_load((root / "environment.yml").read_text())
     *conda, pip = spec["dependencies"]
-    assert spec["name"] == settings["lib_name"] and f"python={settings['min_python']}" in conda
+    assert spec["name"] == settings["lib_name"]
+    assert f"python={settings['min_python']}" in conda
     assert pip == {"pip": ["-e .[dev]"]}, "all other versions live in settings.ini"
 
 
 def test_package_metadata_follows_settings(settings):
     metadata = distribution("stal").metadata
-    required = {r.split(";")[0].strip() for r in metadata.get_all("Requires-Dist")}
-    normal = {frozenset(re.split(r"[<>=~,]+", r)) for r in required}
+
+    def parts(requirement):
+        return frozenset(re.split(r"[<>=~,]+", requirement.split(";")[0].strip()))
+
+    installed = {parts(r) for r in metadata.get_all("Requires-Dist")}
     for name in ("requirements", "dev_requirements"):
         for requirement in settings[name].split():
-            assert frozenset(re.split(r"[<>=~,]+", requirement)) in normal, f"{requirement} is not in the installed package: make setup"
-    assert metadata["Version"] == settings["version"] and metadata["Requires-Python"] == f">={settings['min_python']}"
+            assert parts(requirement) in installed, f"{requirement}: make setup"
+    assert metadata["Version"] == settings["version"]
+    assert metadata["Requires-Python"] == f">={settings['min_python']}"
 
 
 def test_readme_is_the_index_notebook(root):
-    assert (root / "README.md").read_text(encoding="utf-8") == render_readme(root / "nbs" / "index.ipynb"), "run stal reproduce --only index"
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    assert readme == render_readme(root / "nbs" / "index.ipynb"), "stal reproduce --only index"
+
+
+def test_links_of_the_readme_lead_somewhere(root):
+    text = (root / "README.md").read_text(encoding="utf-8")
+    links = [link[2].split("#")[0] for link in LINK.finditer(text)]
+    assert links and not [link for link in links if not (root / link).exists()]
+
+
+def dead_links(notebook):
+    "Links in a notebook's text that lead nowhere"
+    texts = [source(c) for c in read_cells(notebook) if c["cell_type"] == "markdown"]
+    links = [link[2].split("#")[0] for link in LINK.finditer("\n".join(texts))]
+    return [f"{notebook.name}: {x}" for x in links if not (notebook.parent / x).exists()]
+
+
+def test_links_of_notebooks_lead_somewhere(root):
+    notebooks = [*sorted((root / "nbs").glob("*.ipynb")), *LIB]
+    assert not [link for notebook in notebooks for link in dead_links(notebook)]
+
+
+def recorded(manifest, name):
+    "The fingerprint with which a chapter last passed"
+    return manifest["notebooks"].get(name, {}).get("fingerprint", "never")
 
 
 def test_record_is_complete_and_belongs_to_these_sources(root):
     manifest = read_manifest(root / "figures")
-    assert manifest["figures"] and set(manifest["notebooks"]) == set(PLAN)
+    assert manifest["figures"] and set(CHAPTERS) >= set(manifest["notebooks"])
     for name, entry in manifest["figures"].items():
-        assert hashlib.sha256((root / "figures" / entry["png"]).read_bytes()).hexdigest() == entry["sha256"], name
-        assert hashlib.sha256((root / "figures" / entry["data"]).read_bytes()).hexdigest() == entry["data_sha256"], name
+        for kind in ("png", "data", "markdown"):
+            if kind in entry:
+                file = root / "figures" / entry[kind]
+                assert sha256_of_file(file) == entry[f"{kind}_sha256"], file.name
         assert len(pd.read_csv(root / "figures" / entry["data"])) == entry["rows"] > 0, name
-        if "markdown" in entry:
-            assert hashlib.sha256((root / "figures" / entry["markdown"]).read_bytes()).hexdigest() == entry["markdown_sha256"], name
-    prints = fingerprints(PLAN, {}, root)
-    stale = [n for n in PLAN if manifest["notebooks"][n]["fingerprint"] != prints[n]]
+        assert "png" in entry or "markdown" in entry, "a picture or a table"
+    stale = [n for n in RUN_BY_DEFAULT if recorded(manifest, n) != fingerprint(n, {}, root)]
     assert not stale, f"outputs are older than their sources: make figures ({', '.join(stale)})"
 
 
+def test_figures_folder_holds_what_the_record_names(root):
+    entries = read_manifest(root / "figures")["figures"].values()
+    named = {e[kind] for e in entries for kind in ("png", "data", "markdown") if kind in e}
+    there = {p.name for p in (root / "figures").iterdir() if p.suffix != ".lock"}
+    assert there == named | {"manifest.json"}
+    results = {p.stem for p in (root / "data" / "results").glob("[0-9]*.json")}
+    assert results <= set(CHAPTERS), "results belong to a chapter"
+
+
 def test_paper_profile_fits_the_notebooks(root):
-    chosen = resolve_parameters(PLAN, root / "nbs", root / "nbs" / "params" / "paper.yml")  # raises if one does not fit
+    profile = root / "nbs" / "params" / "paper.yml"
+    chosen = resolve_parameters(CHAPTERS, root / "nbs", profile)  # raises if one does not fit
     assert any(chosen.values()), "the profile changes something"
+    assert set(yaml.safe_load(profile.read_text())) <= set(CHAPTERS) - {LAST}
 
 
 def test_zoo_ships_small_weights_with_cards_and_no_photographs(root):
-    "That the cards' numbers come out of the weights again is asserted in 04_generators, which test_notebooks runs"
-    from stal.generators import ZOO, read_card
+    "That the cards' numbers come out of the weights again is asserted in 05_zoo"
+    from stal.generators.zoo import ZOO, read_card
+
     folder = root / "data" / "zoo"
     assert {p.stem for p in folder.glob("*.safetensors")} == {*ZOO, "photographs"}
+    about = json.loads((folder / "photographs.json").read_text())
     for name in ZOO:
-        card, weights = read_card(name), (folder / f"{name}.safetensors").read_bytes()
-        assert len(weights) <= 1.5e6 and hashlib.sha256(weights).hexdigest() == card["sha256"]
-        assert card["training"]["photographs_sha256"] == json.loads((folder / "photographs.json").read_text())["sha256"]
+        card = read_card(name)
+        weights = (folder / f"{name}.safetensors").read_bytes()
+        assert len(weights) <= 1.5e6
+        assert hashlib.sha256(weights).hexdigest() == card["sha256"]
+        assert card["training"]["photographs_sha256"] == about["sha256"]
     listed = pd.read_csv(folder / "photographs.csv")
-    assert len(listed) == json.loads((folder / "photographs.json").read_text())["photographs"] and listed[["origin", "licence", "sha256"]].notna().to_numpy().all()
+    assert len(listed) == about["photographs"]
+    assert listed[["origin", "licence", "sha256"]].notna().to_numpy().all()
     shipped = {p.suffix for p in (root / "data").rglob("*") if p.is_file()}
-    assert shipped <= {".json", ".safetensors", ".csv", ".md"}, "data/ holds weights and numbers, no images"
+    expected = {".json", ".safetensors", ".csv", ".md", ".yml"}
+    assert shipped <= expected, "data/ holds weights and numbers, no images"
 
 
-@pytest.mark.parametrize("name, seeds", [("photographs", 5), ("embedded", 3), ("field", 5), ("longer-photographs", 5), ("longer-field", 5)])
+STUDIES = [
+    ("photographs", 5),
+    ("embedded", 3),
+    ("field", 5),
+    ("longer-photographs", 5),
+    ("longer-field", 5),
+]
+
+
+@pytest.mark.parametrize("name, seeds", STUDIES)
 def test_stored_studies_are_complete(name, seeds):
-    "That a stored run comes out again is asserted in 20_comparison, which test_notebooks runs"
-    from stal.studies import COMPARISON, CONTROLS, read_study
+    "That a stored run comes out again is asserted in the chapters of the methods"
+    from stal.evidence.design import COMPARISON, CONTROLS
+    from stal.evidence.scores import read_study
+
     study = read_study(name)
-    families = {key.split("/")[0] for key in study.scores}
-    assert all(s.shape == (2, len(study.table)) and s.isfinite().all() for s in study.scores.values())
-    assert set(study.table.label) == {0, 1} and not study.table.group.eq("").any()
-    for family in families:
+    images = (2, len(study.table))
+    assert all(s.shape == images and s.isfinite().all() for s in study.scores.values())
+    assert set(study.table.label) == {0, 1}
+    assert not study.table.group.eq("").any()
+    for family in {key.split("/")[0] for key in study.scores}:
         for variant in COMPARISON | CONTROLS:
             scores, thresholds = study.of(family, variant)
-            assert len(scores) == len(thresholds) == seeds and abs(thresholds).max() < 50
-            assert study.curves(family, variant).groupby("seed").step.max().eq(study.about["steps"]).all()
+            assert len(scores) == len(thresholds) == seeds
+            assert abs(thresholds).max() < 50
+            last = study.curves(family, variant).groupby("seed").step.max()
+            assert last.eq(study.about["steps"]).all()

@@ -1,4 +1,5 @@
 "Training from the command line: killed and resumed, in two processes, on a full disk."
+
 import importlib.util
 import json
 import os
@@ -15,8 +16,9 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from stal.student import build_student, export_student
-from stal.training import configured
+from stal.detectors.configuration import configured
+from stal.detectors.exporting import export_student
+from stal.detectors.student import build_student
 
 BIN = Path(sys.executable).parent
 SHORT = {"batches": {"pairs": 4}, "training": {"steps": 24, "every": 4}}
@@ -24,7 +26,14 @@ SHORT = {"batches": {"pairs": 4}, "training": {"steps": 24, "every": 4}}
 
 def command(folder, config, output, launcher=(BIN / "stal",)):
     (folder / "train.yml").write_text(yaml.safe_dump(config))
-    return [*map(str, launcher), "train", str(folder / "train.yml"), "--output", str(folder / output), "--quiet"]
+    return [
+        *map(str, launcher),
+        "train",
+        str(folder / "train.yml"),
+        "--output",
+        str(folder / output),
+        "--quiet",
+    ]
 
 
 def weights(folder):
@@ -52,11 +61,28 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path):
 
 
 def test_two_processes_train_to_the_curve_of_one(tmp_path):
-    "Each process takes half of the pairs; only rounding and the teacher's dropout, which is off here, could tell them apart"
-    config = {"batches": {"pairs": 8}, "training": {"steps": 12, "every": 2, "bfloat16": False}, "teacher": {"dropout": 0.0}}
-    launcher = [BIN / "accelerate-launch", "--cpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0", "-m", "stal.cli"]
+    "Each takes half of the pairs; only rounding and dropout, off here, could tell them apart"
+    config = {
+        "batches": {"pairs": 8},
+        "training": {"steps": 12, "every": 2, "bfloat16": False},
+        "teacher": {"dropout": 0.0},
+    }
+    options = "--cpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"
+    launcher = [
+        BIN / "accelerate-launch",
+        *options.split(),
+        "--main_process_port",
+        "0",
+        "-m",
+        "stal.cli",
+    ]
     subprocess.run(command(tmp_path, config, "one"), check=True)
-    run = subprocess.run(command(tmp_path, config, "two", launcher), capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    run = subprocess.run(
+        command(tmp_path, config, "two", launcher),
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     assert run.returncode == 0, run.stderr[-3000:]
     one, two = (pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "two"))
     assert json.loads((tmp_path / "two" / "student.json").read_text())["steps"] == 12
@@ -66,7 +92,9 @@ def test_two_processes_train_to_the_curve_of_one(tmp_path):
         assert (one[column] - two[column]).abs().max() < 0.02, (one[column], two[column])
     a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
     start = build_student("small", seed=0).state_dict()
-    apart, travelled = (sum((x[k] - y[k]).square().sum().item() for k in a) ** 0.5 for x, y in ((a, b), (a, start)))
+    apart, travelled = (
+        sum((x[k] - y[k]).square().sum().item() for k in a) ** 0.5 for x, y in ((a, b), (a, start))
+    )
     assert apart < 0.02 * travelled, (apart, travelled)
 
 
@@ -74,9 +102,13 @@ NOTEBOOK = """
 import sys
 from pathlib import Path
 from accelerate import notebook_launcher
-from stal.training import configured
+from stal.detectors.configuration import configured
 
-config = {"batches": {"pairs": 8}, "training": {"steps": 4, "every": 2, "bfloat16": False}, "teacher": {"dropout": 0.0}}
+config = {
+    "batches": {"pairs": 8},
+    "training": {"steps": 4, "every": 2, "bfloat16": False},
+    "teacher": {"dropout": 0.0},
+}
 
 def training_function():
     configured(config).run(Path(sys.argv[2]), progress=False)
@@ -91,19 +123,34 @@ def test_a_notebook_launches_two_processes(tmp_path):
     for n in (1, 2):
         checkpoint = tmp_path / f"{n}.safetensors"
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-        run = subprocess.run([sys.executable, "-c", NOTEBOOK, str(n), str(checkpoint)], capture_output=True, text=True, env=environment)
+        run = subprocess.run(
+            [sys.executable, "-c", NOTEBOOK, str(n), str(checkpoint)],
+            capture_output=True,
+            text=True,
+            env=environment,
+        )
         assert run.returncode == 0, run.stderr[-3000:]
         results.append(load_file(checkpoint))
         if n == 2:
             assert "Launching training on 2" in run.stdout
     assert results[0].keys() == results[1].keys()
-    assert all(a.allclose(results[1][k], atol=2e-3) for k, a in results[0].items() if k.startswith("trainee/"))
+    assert all(
+        a.allclose(results[1][k], atol=2e-3)
+        for k, a in results[0].items()
+        if k.startswith("trainee/")
+    )
 
 
-@pytest.mark.skipif(not all(map(importlib.util.find_spec, ("timm", "peft"))), reason="needs the extra backbones")
+@pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("timm", "peft"))), reason="needs the extra backbones"
+)
 def test_adapters_of_a_transformer_train_resume_and_fold_away(tmp_path):
-    "A backbone of timm with low-rank adapters, with STAL's help: only adapters, head and what is thrown away are trained"
-    config = {"batches": {"pairs": 2}, "training": {"steps": 4, "every": 2}, "student": {"name": "timm:vit_tiny_patch16_224", "front": "raw", "lora": 4}}
+    "With STAL's help: only adapters, head and what is thrown away are trained"
+    config = {
+        "batches": {"pairs": 2},
+        "training": {"steps": 4, "every": 2},
+        "student": {"name": "timm:vit_tiny_patch16_224", "front": "raw", "lora": 4},
+    }
     start = {k: v.clone() for k, v in configured(config).student.state_dict().items()}
     whole = configured(config).run(progress=False).student
     checkpoint = tmp_path / "checkpoint.safetensors"
@@ -112,7 +159,10 @@ def test_adapters_of_a_transformer_train_resume_and_fold_away(tmp_path):
     assert same(again.state_dict(), whole.state_dict())
     moved = {k for k, v in whole.state_dict().items() if not v.equal(start[k])}
     assert moved and all("lora_" in k or k.startswith("head.") for k in moved)
-    left, images = export_student(whole), torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    left, images = (
+        export_student(whole),
+        torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0)),
+    )
     assert "lora" not in left.recipe["options"] and not any("lora_" in k for k in left.state_dict())
     assert left(images).allclose(whole.eval()(images), atol=1e-4)
 
@@ -134,7 +184,12 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     run = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit)
-    assert run.returncode == 2 and "cannot be saved" in run.stderr and "last good checkpoint" in run.stderr and "Traceback" not in run.stderr
+    assert (
+        run.returncode == 2
+        and "cannot be saved" in run.stderr
+        and "last good checkpoint" in run.stderr
+        and "Traceback" not in run.stderr
+    )
     assert checkpoint.read_bytes() == before
     subprocess.run(words, check=True)
     assert (tmp_path / "full" / "student.safetensors").exists()

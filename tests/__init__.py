@@ -1,0 +1,1 @@
+"The tests, and the house rules as a script."

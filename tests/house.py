@@ -291,6 +291,17 @@ def heavy_files():
             yield f"figures/{picture.name}: a table is never a picture"
 
 
+def lost_tables():
+    "Cells with a `show_table` that is not their last expression: the notebook would not show it"
+    for nb in notebooks():
+        for source in nb.sources("code"):
+            lines = [line for line in source.splitlines() if not re.match(r"\s*[%!]", line)]
+            for node in ast.parse("\n".join(lines)).body[:-1]:
+                call = node.value if isinstance(node, ast.Expr) else None
+                if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "show_table":
+                    yield f"{nb.name}: {ast.unparse(call)[:60]}"
+
+
 # All together
 
 RULES = {
@@ -302,6 +313,7 @@ RULES = {
     "intervals of their own": intervals,
     "long prose": long_prose,
     "heavy files": heavy_files,
+    "tables that are not shown": lost_tables,
 }
 
 

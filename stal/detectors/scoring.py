@@ -38,7 +38,7 @@ def check_finite(
 def score(
     detector: Detector,
     images: Tensor,  # [N, 3, H, W], uint8, or float in [0, 1]
-    batch: int = 32,  # scored at a time; few fit into a CPU's cache
+    batch: int = 16,  # scored at a time; few fit into a CPU's cache
 ) -> Tensor:  # [N], logits, on the CPU
     "Verdicts on images. Raises ValueError, which names the images, where they are not finite."
     if not len(images):

@@ -6,6 +6,7 @@
 __all__ = ['Agreement', 'agreement', 'derive']
 
 # %% ../../nbs/lib/evidence/again.ipynb #324310a8
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,22 +29,26 @@ class Agreement:
     correlation: float  # of the scores
     shift: float  # largest change of a score, in standard deviations of the stored ones
     auc: float  # largest change of AUC, on own and on unknown generators
+    seeds: tuple[float, ...]  # correlations with stored runs of the same method, other seeds
     gradient: bool  # trained by gradient
 
     @property
     def agrees(self) -> bool:
-        "Whether it is the same run"
+        "Whether it is the same run, or one like it"
         correlation, auc = (0.9, 0.05) if self.gradient else (0.95, 0.02)
         return self.exact or (self.correlation > correlation and self.auc < auc)
 
     def __str__(self) -> str:
         if self.exact:
             return "came out again, bit for bit"
-        return (
-            f"came out again on another processor or with other libraries: correlation "
+        text = (
+            f"came out alike on another processor or with other libraries: correlation "
             f"{self.correlation:.4f}, largest change {self.shift:.2f} standard deviations, "
             f"AUC within {self.auc:.3f}"
         )
+        if self.seeds:
+            text += f" (other seeds: correlation {min(self.seeds):.4f} to {max(self.seeds):.4f})"
+        return text
 
 # %% ../../nbs/lib/evidence/again.ipynb #593e38ef
 def _aucs(study: Scores, family: str, scores: np.ndarray) -> np.ndarray:  # own, unknown
@@ -56,16 +61,20 @@ def agreement(
     family: str,  # generators that were trained on
     stored: Tensor,  # [N], scores as they are stored, in 16 bits
     fresh: Tensor,  # [N], derived again
+    others: Sequence[Tensor] = (),  # each [N], stored scores of the same method, other seeds
     gradient: bool = False,  # trained by gradient
 ) -> Agreement:
     "Compare scores of the same images"
     before, after = (t.half().double().numpy() for t in (stored, fresh))
+    correlation = np.corrcoef(before, after)[0, 1]
+    elsewhere = [np.corrcoef(other.double().numpy(), after)[0, 1] for other in others]
     change = np.abs(_aucs(study, family, before) - _aucs(study, family, after))
     return Agreement(
         exact=bool(np.array_equal(before, after)),
-        correlation=float(np.corrcoef(before, after)[0, 1]),
+        correlation=float(correlation),
         shift=float(np.abs(before - after).max() / before.std()),
         auc=float(change.max()),
+        seeds=tuple(float(other) for other in elsewhere),
         gradient=gradient,
     )
 
@@ -73,6 +82,12 @@ def agreement(
 def _is_gradient(task: Task) -> bool:
     rival = VARIANTS[task.variant].rival
     return not rival or rivals()[rival].gradient
+
+
+def _other_seeds(study: Scores, task: Task) -> list[Tensor]:  # stored scores, each [N]
+    start = f"{task.key}/student/"
+    mine = f"{start}{task.seed}"
+    return [s[0] for name, s in study.scores.items() if name.startswith(start) and name != mine]
 
 
 def derive(
@@ -90,4 +105,5 @@ def derive(
     else:
         detector = train_one(data, task, progress).student
     fresh = score(detector, data.images)
-    return agreement(study, task.family, stored, fresh, _is_gradient(task))
+    others = _other_seeds(study, task)
+    return agreement(study, task.family, stored, fresh, others, _is_gradient(task))

@@ -7,7 +7,8 @@ __all__ = ['strata_of', 'Grouping', 'grouping_of', 'Term', 'statistic_of_groups'
            'interval_over', 'paired_difference']
 
 # %% ../../nbs/14_intervals.ipynb #24f36e6a
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -149,17 +150,30 @@ def _weights(rng, sizes: list[int], stratum: int, n: int) -> np.ndarray:  # [n, 
     return weights
 
 # %% ../../nbs/14_intervals.ipynb #b4bc71fd
+def _draw(sizes: tuple, n: int, seed: int, rows: int) -> Iterator[Iterable[np.ndarray]]:
+    "Weights for each stratum, so many `rows` at a time"
+    rng = np.random.default_rng(seed)
+    for stratum in range(len(sizes)):
+        parts = [min(rows, n - start) for start in range(0, n, rows)]
+        yield (_weights(rng, list(sizes), stratum, part) for part in parts)
+
+
+@lru_cache(maxsize=8)
+def _kept(sizes: tuple, n: int, seed: int) -> list[np.ndarray]:  # of each stratum
+    "The same draws serve all methods that are compared on the same groups"
+    return [np.concatenate(list(parts)) for parts in _draw(sizes, n, seed, n)]
+
+
 def _resampled(
     sizes: list[int], statistic: Callable, n: int, seed: int, rows: int
 ) -> list[np.ndarray]:
-    "n values of a statistic for each stratum, so many `rows` at a time"
-    rng = np.random.default_rng(seed)
-    values = []
-    for stratum in range(len(sizes)):
-        parts = [min(rows, n - start) for start in range(0, n, rows)]
-        drawn = [statistic(_weights(rng, sizes, stratum, part)) for part in parts]
-        values.append(np.concatenate(drawn))
-    return values
+    "n values of a statistic for each stratum"
+    if n * sum(sizes) * len(sizes) > _CHUNK:
+        drawn = _draw(tuple(sizes), n, seed, rows)
+    else:
+        kept = _kept(tuple(sizes), n, seed)
+        drawn = ([w[start : start + rows] for start in range(0, n, rows)] for w in kept)
+    return [np.concatenate([statistic(part) for part in parts]) for parts in drawn]
 
 # %% ../../nbs/14_intervals.ipynb #cdb541d8
 class Interval(NamedTuple):

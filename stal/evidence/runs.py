@@ -22,6 +22,7 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
+# %% ../../nbs/lib/evidence/runs.ipynb #c89f141b
 from ..core import storage
 from ..core.compat import threads
 from ..core.degradations import CLEAN

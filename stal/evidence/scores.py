@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['RELATIVES', 'Scores', 'read_study', 'tested_on', 'measured', 'own_and_unknown', 'difference_to', 'look_at',
-           'rounded_rows', 'scores_of', 'first_look']
+           'rounded_rows', 'scores_of']
 
 # %% ../../nbs/lib/evidence/scores.ipynb #fccc8ccb
 import json
@@ -24,8 +24,6 @@ from ..detectors.contract import Detector
 from ..detectors.registry import Method
 from ..detectors.scoring import score
 from .intervals import interval_over, paired_difference
-from .material import TRACKS, Study
-from .metrics import best_threshold
 from .runs import results_folder, table_digest
 
 # %% ../../nbs/lib/evidence/scores.ipynb #a18b53e2
@@ -204,36 +202,3 @@ def scores_of(
 ) -> np.ndarray:  # [seeds, N]
     "What several detectors say of images"
     return np.stack([score(detector, images).numpy() for detector in detectors])
-
-# %% ../../nbs/lib/evidence/scores.ipynb #1d311894
-def _differences(
-    table: pd.DataFrame, family: str, scores: np.ndarray, others: np.ndarray
-) -> pd.DataFrame:  # a row for own and one for unknown generators
-    label, group = table.label.to_numpy(), table.group.to_numpy()
-    rows = []
-    for which in ("own", "unknown"):
-        mask = tested_on(table, family, which)
-        d = paired_difference(label[mask], group[mask], scores[:, mask], others[:, mask])
-        rows.append({"AUC − other": d.value, "− other low": d.low, "− other high": d.high})
-    return pd.DataFrame(rows)
-
-# %% ../../nbs/lib/evidence/scores.ipynb #ffcb09e5
-def first_look(
-    study: Study,
-    family: str,  # of its generators, that was trained on
-    detectors: list[Detector],  # of one method, one a seed, at least two
-    minus: list[Detector] | None = None,  # of another method, with the same seeds
-) -> pd.DataFrame:  # one row for own and unknown generators on each track
-    "AUC and balanced accuracy with intervals, and the paired difference of AUC to another method"
-    valid = study.validation(family.split("+"))
-    thresholds = [best_threshold(valid.label, score(d, valid.images)) for d in detectors]
-    parts = []
-    for track, change in TRACKS.items():
-        images = change(study.images)
-        scores = scores_of(detectors, images)
-        rows = own_and_unknown(study.table, family, scores, thresholds).assign(track=track)
-        if minus:
-            others = scores_of(minus, images)
-            rows = rows.join(_differences(study.table, family, scores, others))
-        parts.append(rows)
-    return pd.concat(parts, ignore_index=True)

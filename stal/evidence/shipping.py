@@ -19,6 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm import tqdm
 
+# %% ../../nbs/lib/evidence/shipping.ipynb #2edcac5a
 from ..core import storage
 from ..core.compat import threads
 from ..core.messages import one_of

@@ -39,7 +39,7 @@ def to_8_bits(
 def reconstruct(
     model: nn.Module,  # with a method `reconstruct`
     images: Tensor,  # [N, 3, H, W] in [0, 1]
-    batch: int = 32,  # worked on at a time
+    batch: int = 16,  # worked on at a time; few fit into a CPU's cache
 ) -> Tensor:  # like images, 8 bits
     "What a member makes of photographs. Raises ValueError for a member that draws from nothing."
     if not hasattr(model, "reconstruct"):

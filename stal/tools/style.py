@@ -88,8 +88,8 @@ def light_png(
     raise ValueError(f"the figure weighs more than {limit:,} bytes at {dpi} dpi: make it smaller")
 
 # %% ../../nbs/lib/tools/style.ipynb #f16cba11
-SHOWN = (80, 68, 56)  # dots an inch, the best first
-SHOWN_HEAVIEST = 40_000  # bytes of a PNG in a notebook
+SHOWN = (96, 80, 68, 56)  # dots an inch, the best first
+SHOWN_HEAVIEST = 50_000  # bytes of a PNG in a notebook
 
 
 def shown_png(

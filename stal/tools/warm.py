@@ -110,7 +110,8 @@ def start_warm() -> None:
     "From now on, kernels of this process are forks of the server, where the system can do it"
     if not SUPPORTED:
         return
-    name, place = "stal-warm", f"{__name__}:WarmProvisioner"
+    name = "stal-warm"
+    place = f"{__name__}:WarmProvisioner"
     factory = KernelProvisionerFactory.instance()
     factory.provisioners[name] = EntryPoint(name, place, factory.GROUP_NAME)
     factory.default_provisioner_name = name

@@ -27,6 +27,7 @@ class Extent(NamedTuple):
 
 STUDIES = {
     "embedded": Extent(3, 400, 0, 3),
+    "head-embedded": Extent(3, 400, 0, 0),
     "photographs": Extent(5, 800, 3, 3),
     "field": Extent(5, 800, 0, 0),
     "longer-photographs": Extent(5, 3200, 0, 0),
@@ -47,7 +48,7 @@ def _check(study: str, sources: Sources, rivals: int | None) -> None:
         raise ValueError(f"no study {study!r}; there are {', '.join(STUDIES)}")
     if rivals == 1:
         raise ValueError("--rivals must be 0, or at least 2: there is no interval over one seed")
-    if study != "embedded" and sources.photographs is None:
+    if not study.endswith("embedded") and sources.photographs is None:
         raise ValueError(f"the {study} study needs --photographs FOLDER")
     if study.endswith("field") and None in (sources.decoders, sources.collected):
         raise ValueError(f"the {study} study needs --decoders FOLDER and --collected FILE")
@@ -60,6 +61,8 @@ def _made(study: str, sources: Sources):  # Study
     photographs, decoders, _ = sources
     if study == "embedded":
         return material.embedded_study()
+    if study == "head-embedded":
+        return material.headed_study(material.embedded_study())
     if study == "photographs":
         return material.photographs_study(photographs, decoders)
     if study == "field":
@@ -80,7 +83,7 @@ def _extent(study: str, seeds: int | None, steps: int | None, rivals: int | None
 StudyName = Annotated[
     str,
     typer.Argument(
-        metavar="embedded|photographs|field|longer-photographs|longer-field",
+        metavar="|".join(STUDIES),
         help="Which study to run.",
     ),
 ]

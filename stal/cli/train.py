@@ -18,19 +18,30 @@ def _plain(value):  # YAML has no tuples
     return list(value) if isinstance(value, tuple) else value
 
 
-def _example() -> str:  # a complete configuration, as YAML
+def _explained(kind: type) -> list[str]:  # lines of YAML
+    "The settings of a part with their defaults, and what its source says of each"
     from dataclasses import asdict
 
     import yaml
+    from fastcore.docments import docments
 
+    comments = docments(kind)
+    lines = []
+    for name, value in asdict(kind()).items():
+        flow = None if isinstance(value, tuple) else False  # [60, 100] in one line
+        setting = yaml.safe_dump({name: _plain(value)}, default_flow_style=flow).strip()
+        lines.append(f"  {setting}  # {comments[name]}")
+    return lines
+
+
+def _example() -> str:  # a complete configuration, as YAML
     from stal.detectors.configuration import CONFIGURATION
 
-    config = {
-        name: {key: _plain(value) for key, value in asdict(kind()).items()}
-        for name, kind in CONFIGURATION.items()
-    }
-    config["student"] = {"name": "small", "front": "highpass"}
-    return yaml.safe_dump(config, sort_keys=False)
+    lines = []
+    for name, kind in CONFIGURATION.items():
+        lines += [f"{name}:", *_explained(kind)]
+    lines += ["student:", "  name: small", "  front: highpass"]
+    return "\n".join(lines)
 
 # %% ../../nbs/lib/cli/train.ipynb #ba58a93e
 def _read(config: Path | None) -> dict:

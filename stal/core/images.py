@@ -253,7 +253,8 @@ def find_images(
     Raises ImageError for a path that does not exist, or if no image is found.
     """
     paths = [Path(p) for p in ([paths] if isinstance(paths, (str, Path)) else paths)]
-    images, others = {}, {}  # by the file itself, so that each counts once
+    images = {}
+    others = {}  # by the file itself, so that each counts once
     for path in paths:
         if not path.exists():
             raise ImageError(f"{show_path(path)}: no such file or folder")

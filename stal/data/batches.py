@@ -87,9 +87,11 @@ class PairSource:
         "The two images that were chosen. Raises ValueError for partners of different sizes."
         name, entries = list(self.fakes.items())[choice.generator]
         partner = choice.photograph if self.aligned else int(choice.other * len(entries))
-        real, fake = self.reals[choice.photograph], entries[partner]
+        real = self.reals[choice.photograph]
+        fake = entries[partner]
         if self.load:
-            real, fake = self.load(real), self.load(fake)
+            real = self.load(real)
+            fake = self.load(fake)
         if self.aligned and real.shape != fake.shape:
             raise ValueError(
                 f"{name}: image {choice.photograph} is {list(fake.shape)}, its photograph "

@@ -103,7 +103,8 @@ def _read_metadata(
     failed: set,  # takes files that are no images
 ) -> tuple[pd.DataFrame, list[Finding]]:  # one row a file that is one; errors
     "Metadata of files"
-    rows, errors = [], []
+    rows = []
+    errors = []
     for file in files:
         try:
             rows.append(file_metadata(file))
@@ -114,7 +115,8 @@ def _read_metadata(
 
 # %% ../../nbs/lib/data/checks.ipynb #baf166b9
 def _span(values: pd.Series) -> str:  # for a message
-    low, high = values.min(), values.max()
+    low = values.min()
+    high = values.max()
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 # %% ../../nbs/lib/data/checks.ipynb #e251938d

@@ -254,7 +254,8 @@ def _list_tree(
     root = path.resolve().name
     images, others = _find_in_set(path, benchmark, without)
     place_of = cache(partial(_place, root=root, benchmark=benchmark))
-    rows, lost = [], []
+    rows = []
+    lost = []
     for relative, file in images:
         place = place_of(relative.parts[:-1])
         if place is None:
@@ -366,7 +367,9 @@ def _list_manifest(
         form = "a manifest is a CSV file with the columns file and label"
         raise ValueError(f"{show_path(path)}: no such file; {form}")
     header, lines = _read_lines(path)
-    rows, wrong, first_line = [], [], {}
+    rows = []
+    wrong = []
+    first_line = {}
     for number, fields in lines:
         if len(fields) != len(header):
             wrong.append(f"line {number}: {len(fields)} fields instead of {len(header)}")
@@ -404,7 +407,8 @@ def read_dataset(
         raise ValueError(f"{show_path(path)}: no images but those of {show_path(reals)}")
     if reals is not None:
         more, other = _list_reals(reals, benchmark)
-        rows, others = rows + more, others + other
+        rows = rows + more
+        others = others + other
     frame = pd.DataFrame(rows)
     if benchmark.paired:
         frame["pair"] = _mark_pairs(frame)

@@ -150,10 +150,10 @@ def blend_dct(
 # %% ../../nbs/10_pairs.ipynb #c5427201
 @dataclass(frozen=True)
 class Alignment:
-    "What pairs have in common, beside content and crop"
+    "What pairs have in common, beside content and crop; both views of a pair show its blend"
 
-    pixels: float = 0.2  # probability of a blend in pixels
-    dct: float = 0.2  # probability of a blend in the cosine transform
+    pixels: float = 0.2  # probability of a blend in pixels, in both views
+    dct: float = 0.2  # probability of a blend in the cosine transform, in both views
     most: float = 0.8  # largest share of the photograph in a blend
 
     def __post_init__(self):

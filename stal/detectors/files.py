@@ -42,7 +42,8 @@ def is_paired(
     frame: pd.DataFrame,  # one row an image
 ) -> bool:
     "Whether every photograph has exactly one image of every generator"
-    real, fake = frame[frame.label == 0], frame[frame.label == 1]
+    real = frame[frame.label == 0]
+    fake = frame[frame.label == 1]
     photographs = sorted(set(real.pair))
     parts = [real, *(part for _, part in fake.groupby("generator"))]
     return all("" not in set(part.pair) and sorted(part.pair) == photographs for part in parts)

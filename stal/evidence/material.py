@@ -6,7 +6,7 @@
 __all__ = ['TRACKS', 'REWORKED_BY', 'DRAWN_BY', 'EMBEDDED', 'Parts', 'spread', 'validation_of', 'Study', 'digest_of',
            'test_images', 'by_content', 'with_history', 'free_draws', 'reworked', 'embedded_scenes', 'embedded_study',
            'unseen_scenes', 'split_subjects', 'read_subjects', 'photographs_study', 'match_histories', 'joined',
-           'native_and_binned', 'field_study', 'longer_study']
+           'native_and_binned', 'field_study', 'longer_study', 'headed_study']
 
 # %% ../../nbs/lib/evidence/material.ipynb #24951279
 import hashlib
@@ -29,6 +29,7 @@ from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, centre_crop, grid_crops, random_crops
 from ..data.pairs import Pairs, match_jpeg, pair_up
 from ..detectors.scoring import Validation
+from .design import COMPARISON, CONTROLS, HEADED
 from ..generators.drawing import drawn
 from ..generators.material import binned
 from ..generators.public import public_autoencoders
@@ -70,7 +71,8 @@ def validation_of(
     size: int = 64,  # side of the squares in pixels
 ) -> Validation:
     "Squares of photographs and of their versions, with labels"
-    squares, labels = [], []
+    squares = []
+    labels = []
     for number, images in enumerate((pairs.reals, *pairs.fakes.values())):
         part = spread(torch.cat([grid_crops(image, size) for image in images]), most)
         squares.append(part)
@@ -90,6 +92,7 @@ class Study:
     table: pd.DataFrame  # of these: label, generator ("" for photographs), source, group, pair
     families: tuple[str, ...] = ("superresolution", "vae", "vq")  # trained on, one at a time
     notes: dict = field(default_factory=dict)  # what a reader should know of the data
+    variants: tuple[str, ...] = (*COMPARISON, *CONTROLS)  # what is trained
 
     @cached_property
     def digest(self) -> str:  # SHA-256, hexadecimal
@@ -121,7 +124,8 @@ def digest_of(
 def _squares(
     photographs: Pairs, per_photograph: int, source: str
 ) -> tuple[Tensor, pd.DataFrame]:  # of all versions, square by square
-    images, rows = [], []
+    images = []
+    rows = []
     versions = zip(photographs.reals, *photographs.fakes.values())
     for number, (group, same) in enumerate(zip(photographs.groups, versions)):
         together = torch.cat(same)  # so that all versions are cut at the same places
@@ -173,7 +177,8 @@ def by_content(
     "A random half of the groups with all their versions against the other half"
     groups = sorted(set(pairs.groups))
     half = set(np.random.default_rng(seed).permutation(groups)[: len(groups) // 2])
-    real, generated = [], []
+    real = []
+    generated = []
     for images in (pairs.reals, *pairs.fakes.values()):
         for group, image in zip(pairs.groups, images):
             (generated if group in half else real).append(image)
@@ -249,7 +254,8 @@ def split_subjects(
 ) -> dict[str, list[str]]:  # train, held and test, 60 : 15 : 25
     "Give each subject to one part"
     order = np.random.default_rng(seed).permutation(sorted(set(subjects))).tolist()
-    first, second = round(0.6 * len(order)), round(0.75 * len(order))
+    first = round(0.6 * len(order))
+    second = round(0.75 * len(order))
     return {"train": order[:first], "held": order[first:second], "test": order[second:]}
 
 # %% ../../nbs/lib/evidence/material.ipynb #5b94e2c1
@@ -297,7 +303,8 @@ def photographs_study(
 def _with_own_history(
     pairs: Pairs, paths: list[Path]
 ) -> tuple[dict[int, list[Tensor]], tuple[str, ...]]:  # number → versions; those without
-    matched, left_out = {}, []
+    matched = {}
+    left_out = []
     for k, path in enumerate(paths):
         try:
             matched[k] = [match_jpeg(images[k], path) for images in pairs.fakes.values()]
@@ -397,3 +404,10 @@ def longer_study(
 ) -> Study:
     "The same data under another name, to be trained for longer: did the study end too early?"
     return replace(study, name=f"longer-{study.name}")
+
+# %% ../../nbs/lib/evidence/material.ipynb #1ae0fed6
+def headed_study(
+    study: Study,
+) -> Study:
+    "The same data under another name, for the contrastive loss with a projection head"
+    return replace(study, name=f"head-{study.name}", variants=tuple(HEADED))

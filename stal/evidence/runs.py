@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Heads', 'batches_of', 'settings_of', 'train_one', 'help_of', 'train_rival', 'teacher_scores', 'heads_of',
-           'identity_of', 'run_one', 'stored_run', 'tail_features', 'fit_tail', 'tail_rival', 'tasks_of', 'run_study',
-           'results_folder', 'table_text', 'table_digest', 'gather']
+           'identity_of', 'is_guarded', 'run_one', 'stored_run', 'tail_features', 'fit_tail', 'tail_rival', 'tasks_of',
+           'run_study', 'results_folder', 'table_text', 'table_digest', 'gather']
 
 # %% ../../nbs/lib/evidence/runs.ipynb #e0afd21a
 import hashlib
@@ -38,14 +38,13 @@ from ..detectors.teacher import TeacherSettings
 from ..detectors.training import Settings, Trainee, Training
 from stal.evidence.design import (
     ABLATION,
-    COMPARISON,
-    CONTROLS,
     HELPED,
     RIVALS,
     VARIANTS,
     Task,
     tasks_over,
 )
+from .guard import all_collapsed, collapse_in_words, noted, trained_once_more
 from .material import TRACKS, Study, by_content
 from .metrics import best_threshold
 from ..spectrum.profile import radial_profile
@@ -69,10 +68,12 @@ def batches_of(
 # %% ../../nbs/lib/evidence/runs.ipynb #27c697aa
 def settings_of(
     task: Task,
+    weights: int | None = None,  # seed of the weights; default: the task's
 ) -> tuple[Settings, TeacherSettings]:
     "How a run is trained: the default, but for what its variant changes"
     variant = VARIANTS[task.variant]
-    usual = {"steps": task.steps, "every": max(1, task.steps // 10), "seed": task.seed}
+    seed = task.seed if weights is None else weights
+    usual = {"steps": task.steps, "every": max(1, task.steps // 10), "seed": seed}
     return Settings(**usual | variant.settings), TeacherSettings(**variant.teacher)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #c38ece9e
@@ -80,10 +81,11 @@ def train_one(
     study: Study,
     task: Task,
     progress: bool = False,  # show a bar
+    weights: int | None = None,  # seed of the weights; default: the task's
 ) -> Training:  # finished
     "Train one variant of the small student, on one thread"
-    settings, teacher = settings_of(task)
-    student = build_student("small", seed=task.seed)
+    settings, teacher = settings_of(task, weights)
+    student = build_student("small", seed=settings.seed)
     validation = study.validation(task.generators, 128)
     with threads(1):
         training = Training(student, batches_of(study, task), settings, teacher, validation)
@@ -101,12 +103,14 @@ def train_rival(
     study: Study,
     task: Task,
     progress: bool = False,  # show a bar
+    weights: int | None = None,  # seed of the weights; default: the task's
 ) -> Detector:  # in evaluation mode
     "Fit one rival with its defaults, on one thread"
     fit = rivals()[VARIANTS[task.variant].rival].fit
+    seed = settings_of(task, weights)[0].seed
     batches = batches_of(study, task)
     with threads(1):
-        return fit(batches, task.seed, auxiliary=help_of(task), progress=progress)
+        return fit(batches, seed, auxiliary=help_of(task), progress=progress)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #8606ebb0
 @torch.no_grad()
@@ -154,11 +158,37 @@ def identity_of(
     return json.dumps(identity)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #394848ca
-def _trained(study: Study, task: Task) -> tuple[Heads, list[dict]]:  # and its history
-    if VARIANTS[task.variant].rival:
-        return {"student": partial(score, train_rival(study, task))}, []
-    training = train_one(study, task)
-    return heads_of(training), training.history
+def is_guarded(
+    task: Task,
+) -> bool:
+    "Is a training of this run repeated if it collapses?"
+    variant = VARIANTS[task.variant]
+    by_gradient = not variant.rival or rivals()[variant.rival].gradient
+    return by_gradient and variant.data != "chance"
+
+
+def _detector_of(trained: Training | Detector) -> Detector:
+    return trained.student if isinstance(trained, Training) else trained
+
+# %% ../../nbs/lib/evidence/runs.ipynb #8c6dd5d4
+def _trained(study: Study, task: Task) -> tuple[Training | Detector, list[dict]]:  # and attempts
+    make = train_rival if VARIANTS[task.variant].rival else train_one
+    if not is_guarded(task):
+        return make(study, task), []
+    validation = study.validation(task.generators)
+    trained, attempts = trained_once_more(
+        lambda weights: make(study, task, weights=weights), _detector_of, validation, task.seed
+    )
+    notes = noted(attempts)
+    if all_collapsed(notes):
+        tqdm.write(collapse_in_words(task.name, notes, "the first is kept"))
+    return trained, notes
+
+# %% ../../nbs/lib/evidence/runs.ipynb #0d57ef9c
+def _about_run(study: Study, task: Task, trained: Training | Detector, notes: list[dict]) -> dict:
+    history = trained.history if isinstance(trained, Training) else []
+    about = {"identity": identity_of(study, task), "history": json.dumps(history)}
+    return about | {"attempts": json.dumps(notes)}
 
 
 def run_one(
@@ -167,15 +197,18 @@ def run_one(
     file: Path,  # NAME.safetensors, for its scores
 ) -> None:
     "Train, choose thresholds, score all test images on all tracks, write"
-    heads, history = _trained(study, task)
+    trained, notes = _trained(study, task)
+    is_student = isinstance(trained, Training)
+    heads = heads_of(trained) if is_student else {"student": partial(score, trained)}
     validation = study.validation(task.generators)
-    thresholds, scores = {}, {}
+    thresholds = {}
+    scores = {}
     for name, head in heads.items():
         thresholds[name] = best_threshold(validation.label, head(validation.images))
         tracks = [head(change(study.images)) for change in TRACKS.values()]
         scores[name] = torch.stack(tracks).half()
-    about = {"identity": identity_of(study, task), "thresholds": json.dumps(thresholds)}
-    storage.write(file, scores, about | {"history": json.dumps(history)})
+    about = _about_run(study, task, trained, notes) | {"thresholds": json.dumps(thresholds)}
+    storage.write(file, scores, about)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #9aa319ef
 def stored_run(
@@ -246,9 +279,9 @@ def tasks_of(
     ablation: int = 0,  # seeds of the ablation
     rivals: int = 0,  # seeds of the rivals: alone, with contrast alone, and with all of STAL's help
 ) -> list[Task]:  # seed by seed, so that an interrupted study has whole seeds
-    "What is compared, its controls and its rivals, on every family; the ablation, on the first"
+    "What a study compares and its rivals, on every family; the ablation, on the first"
     return [
-        *tasks_over(study.families, COMPARISON | CONTROLS, seeds, steps),
+        *tasks_over(study.families, study.variants, seeds, steps),
         *tasks_over(study.families, RIVALS | HELPED, rivals, steps),
         *tasks_over(study.families[:1], ABLATION, ablation, steps),
     ]
@@ -295,7 +328,10 @@ def _run_of(study: Study, task: Task, runs: Path) -> tuple[dict[str, Tensor], di
     history = json.loads(about["history"])
     rounded = [{name: round(value, 4) for name, value in row.items()} for row in history]
     scores = {f"{task.key}/{head}/{task.seed}": tensor for head, tensor in tensors.items()}
-    return scores, {"thresholds": json.loads(about["thresholds"]), "history": rounded}
+    story = {"thresholds": json.loads(about["thresholds"]), "history": rounded}
+    attempts = json.loads(about.get("attempts", "[]"))  # runs of old have none
+    again = attempts if any(attempt["collapsed"] for attempt in attempts) else []
+    return scores, story | ({"attempts": again} if again else {})
 
 # %% ../../nbs/lib/evidence/runs.ipynb #1f20bf63
 def _about(study: Study, steps: int) -> dict:
@@ -311,7 +347,8 @@ def _about(study: Study, steps: int) -> dict:
 
 # %% ../../nbs/lib/evidence/runs.ipynb #d66db2ab
 def _tail_runs(study: Study, seeds: Iterable[int]) -> tuple[dict[str, Tensor], dict]:
-    scores, runs = {}, {}
+    scores = {}
+    runs = {}
     for family in study.families:
         for seed in seeds:
             tracks, threshold = tail_rival(study, family, seed)
@@ -328,7 +365,8 @@ def gather(
     folder: Path,  # for study_NAME.safetensors and .csv
 ) -> None:
     "Put all runs of a study together, with the simplest rival"
-    scores, stories = {}, {}
+    scores = {}
+    stories = {}
     for task in tasks:
         tensors, stories[f"{task.key}/{task.seed}"] = _run_of(study, task, runs)
         scores |= tensors

@@ -123,7 +123,8 @@ def measured(
     n: int = 1000,  # resamples of each interval
 ) -> dict[str, float]:
     "AUC and balanced accuracy with 95 % intervals over seeds and subjects"
-    label, group = table.label.to_numpy()[mask], table.group.to_numpy()[mask]
+    label = table.label.to_numpy()[mask]
+    group = table.group.to_numpy()[mask]
     row = {}
     for name, metric in {"AUC": "auc", "bAcc": "balanced_accuracy"}.items():
         interval = interval_over(label, group, scores[:, mask], metric, thresholds, n=n)
@@ -158,7 +159,8 @@ def difference_to(
 ) -> dict[str, float]:
     "Paired difference of AUC to another method, on the seeds that both have"
     mask = tested_on(study.table, family, which)
-    label, group = study.table.label.to_numpy()[mask], study.table.group.to_numpy()[mask]
+    label = study.table.label.to_numpy()[mask]
+    group = study.table.group.to_numpy()[mask]
     pair = [study.of(family, m.key, m.head)[0][:, mask] for m in (method, other)]
     seeds = min(map(len, pair))
     d = paired_difference(label, group, pair[0][:seeds], pair[1][:seeds])

@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'FEWEST', 'USE', 'detector_pairs', 'train_detector', 'fit_rival', 'whole_score', 'held_scores', 'save_fitted',
-           'save_detector', 'choose_default', 'train_detectors', 'measure_collected']
+           'save_detector', 'judge_detector', 'choose_default', 'train_detectors', 'measure_collected']
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #7ac519d7
 import hashlib
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,16 @@ from ..detectors.saved import read_student_card, save_student
 from ..detectors.student import build_student
 from ..detectors.training import Settings, Training
 from .design import COMPARISON
+from stal.evidence.guard import (
+    TRIES,
+    Attempt,
+    all_collapsed,
+    attempt_of,
+    attempts_in,
+    collapse_in_words,
+    noted,
+    trained_once_more,
+)
 from .material import REWORKED_BY, native_and_binned, validation_of
 from .shipped import detectors_folder, load_detector
 from .tiles import Thresholds, score_tiles, thresholds_from
@@ -67,33 +78,35 @@ def train_detector(
     train: Pairs,
     held: Pairs,
     kind: str,  # of KINDS
-    seed: int = 0,  # of weights and batches
+    seed: int = 0,  # of the batches, and of the weights unless these have one
     steps: int = 2000,
     checkpoint: Path | None = None,  # to continue from and to save to
-    progress: bool = True,  # show a bar
+    weights: int | None = None,  # seed of the weights
 ) -> Training:  # finished
     "One detector, on one thread. Raises ValueError for an unknown kind."
     one_of("kind", kind, KINDS)
+    weights = seed if weights is None else weights
     batches = PairBatches(train.reals, train.fakes, steps, seed=seed)
-    settings = Settings(KINDS[kind], steps, every=max(1, steps // 10), seed=seed)
-    student, validation = build_student("small", seed=seed), validation_of(held, 256)
+    settings = Settings(KINDS[kind], steps, every=max(1, steps // 10), seed=weights)
+    student, validation = build_student("small", seed=weights), validation_of(held, 256)
     with threads(1):
         training = Training(student, batches, settings, validation=validation)
-        return training.run(checkpoint, progress=progress)
+        return training.run(checkpoint, progress=False)
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #e8042b1e
 def fit_rival(
     train: Pairs,
     rival: str,  # its key; it is fitted with its defaults
-    seed: int = 0,
+    seed: int = 0,  # of the batches, and of the weights unless these have one
     steps: int = 2000,  # batches that it may see
     progress: bool = True,  # show a bar
+    weights: int | None = None,  # seed of the weights
 ) -> tuple[Detector, dict]:  # in evaluation mode, and what its card says of it
     "One rival on the same batches, on one thread. Raises ValueError for an unknown one."
     known = rival_named(rival)
     batches = PairBatches(train.reals, train.fakes, steps, seed=seed)
     with threads(1):
-        detector = known.fit(batches, seed, progress=progress)
+        detector = known.fit(batches, seed if weights is None else weights, progress=progress)
     return detector, {
         "method": known.label,
         "rival": rival,
@@ -154,13 +167,13 @@ def _save_teacher(training: Training, held: Pairs, folder: Path, about: dict) ->
     detector = FrequencyDetector(training.plain.teacher).eval()
     card = {
         "method": "teacher of STAL",
-        "seed": training.settings.seed,
+        "seed": training.batches.seed,
         "steps": training.done,
         "settings": asdict(training.settings),
         "batches_sha256": training.batches.digest,
         "teacher": asdict(training.teacher_settings),
     }
-    file = folder / f"{TEACHER.key}-{training.settings.seed}.safetensors"
+    file = folder / f"{TEACHER.key}-{training.batches.seed}.safetensors"
     save_fitted(detector, held, file, card | about)
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #46a073ce
@@ -168,7 +181,7 @@ def _student_card(training: Training, held: Pairs, method: str) -> dict:
     history = [{k: round(v, 4) for k, v in row.items()} for row in training.history]
     return {
         "method": method,
-        "seed": training.settings.seed,
+        "seed": training.batches.seed,
         "steps": training.done,
         "settings": asdict(training.settings),
         "batches_sha256": training.batches.digest,
@@ -188,11 +201,70 @@ def save_detector(
     method = STAL if training.settings.auxiliary else STUDENT
     if training.settings.auxiliary:
         _save_teacher(training, held, folder, card)
-    file = folder / f"{method.key}-{training.settings.seed}.safetensors"
+    file = folder / f"{method.key}-{training.batches.seed}.safetensors"
     about = _student_card(training, held, method.label)
     return save_student(training.student, file, about | card, half=True)
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #8782f630
+@dataclass(frozen=True)
+class _Target:  # one detector that is to be made
+    kind: str  # of KINDS, or a rival
+    seed: int
+    steps: int
+    folder: Path
+    card: dict  # what else is to be known
+
+    @property
+    def file(self) -> Path:  # of its weights
+        return self.folder / f"{self.kind}-{self.seed}.safetensors"
+
+    @property
+    def failure(self) -> Path:  # written if all its trainings collapsed
+        return self.file.with_suffix(".collapsed.json")
+
+# %% ../../nbs/lib/evidence/shipping.ipynb #4e340a32
+def _failed(folder: Path, kind: str, seed: int) -> list[dict]:  # attempts that collapsed
+    file = _Target(kind, seed, 0, folder, {}).failure
+    return storage.read_card(file)["attempts"] if file.exists() else []
+
+
+def judge_detector(
+    kind: str,  # of KINDS, or a rival
+    seed: int,
+    held: Pairs,
+    folder: Path,  # of the detectors
+) -> Attempt:
+    "Judge a stored detector: its card says so, or it is taken out of the folder if it collapsed"
+    target = _Target(kind, seed, 0, folder, {})
+    detector, card = load_detector(target.file.stem, folder)
+    attempt = attempt_of(detector, validation_of(held, 256), seed)
+    notes = {"attempts": noted([attempt])}
+    if not attempt.collapsed:
+        storage.write_files({target.file.with_suffix(".json"): storage.card_text(card | notes)})
+        return attempt
+    storage.write_files({target.failure: storage.card_text(notes)})
+    target.file.unlink()
+    target.file.with_suffix(".json").unlink()
+    return attempt
+
+# %% ../../nbs/lib/evidence/shipping.ipynb #f62d27db
+def _once(
+    data: tuple[Pairs, Pairs], target: _Target, weights: int
+) -> tuple[Detector, Callable[[dict], None]]:  # and how it is saved, with notes for its card
+    run = (target.kind, target.seed, target.steps)
+    if target.kind in rivals():
+        detector, about = fit_rival(data[0], *run, False, weights)
+        return detector, lambda notes: save_fitted(
+            detector, data[1], target.file, about | target.card | notes
+        )
+    checkpoint = target.folder / "training" / f"{target.file.stem}-{weights}.safetensors"
+    training = train_detector(*data, *run, checkpoint, weights)
+    checkpoint.unlink()
+    return training.student, lambda notes: save_detector(
+        training, data[1], target.folder, target.card | notes
+    )
+
+# %% ../../nbs/lib/evidence/shipping.ipynb #7214a25d
 def _make(
     data: tuple[Pairs, Pairs],  # for training, and held out
     kind: str,  # of KINDS, or a rival
@@ -201,14 +273,24 @@ def _make(
     folder: Path,
     card: dict,
 ) -> None:
-    if kind in rivals():
-        detector, about = fit_rival(data[0], kind, seed, steps, progress=False)
-        save_fitted(detector, data[1], folder / f"{kind}-{seed}.safetensors", about | card)
+    target = _Target(kind, seed, steps, folder, card)
+    if kind in rivals() and not rivals()[kind].gradient:
+        _once(data, target, seed)[1]({})  # has one solution, or none to train
         return
-    checkpoint = folder / "training" / f"{kind}-{seed}.safetensors"
-    training = train_detector(*data, kind, seed, steps, checkpoint, progress=False)
-    save_detector(training, data[1], folder, card)
-    checkpoint.unlink()
+    (_, save_it), attempts = trained_once_more(
+        lambda weights: _once(data, target, weights),
+        lambda trained: trained[0],
+        validation_of(data[1], 256),
+        seed,
+        attempts_in(_failed(folder, kind, seed)),
+    )
+    notes = noted(attempts)
+    if all_collapsed(notes):
+        storage.write_files({target.failure: storage.card_text({"attempts": notes})})
+        tqdm.write(collapse_in_words(target.file.stem, notes, "none ships"))
+    else:
+        save_it({"attempts": notes})
+        target.failure.unlink(missing_ok=True)
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #7dc73c7e
 def _check_made(
@@ -235,6 +317,8 @@ def _missing(
     left = []
     for kind, seed in wanted:
         name = f"{kind}-{seed}"
+        if len(_failed(folder, kind, seed)) >= TRIES:
+            continue
         if not (folder / f"{name}.json").exists():
             left.append((kind, seed))
             continue
@@ -249,7 +333,10 @@ def choose_default(
 ) -> str:  # name of the student with the best validation AUC
     "Name the default among the students of a folder"
     names = [f"{kind}-{s}" for kind in KINDS for s in range(seeds)]
-    cards = {name: read_student_card(folder / f"{name}.safetensors") for name in names}
+    files = [folder / f"{name}.safetensors" for name in names]
+    cards = {file.stem: read_student_card(file) for file in files if file.exists()}
+    if not cards:
+        raise ValueError(f"{show_path(folder)}: all trainings of the students collapsed")
     auc = {name: card["validation"]["val_auc"] for name, card in cards.items()}
     best = max(auc, key=auc.get)
     chosen_by = "AUC on held-out photographs and their versions"

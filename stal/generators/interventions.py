@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['BATCH', 'OTHER', 'REPLACEMENTS', 'CONDITIONS', 'SEEDS', 'MEASURES', 'FLOOR', 'Bench', 'try_out', 'activation_names',
-           'exchange', 'last_activation', 'WithoutNyquist', 'toggle_filter', 'swap_kind', 'remove_nyquist', 'remove',
-           'before_training', 'versions', 'unit_luminance', 'tail_level', 'tail_measures', 'change_of']
+           'exchange', 'last_activation', 'signs', 'without_nyquist', 'WithoutNyquist', 'toggle_filter', 'swap_kind',
+           'remove_nyquist', 'remove', 'before_training', 'versions', 'unit_luminance', 'tail_level', 'tail_measures',
+           'change_of', 'tried_out']
 
 # %% ../../nbs/lib/generators/interventions.ipynb #fbb0aac2
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from ..core.compat import set_seed
 from ..core.intervals import bootstrap_source, interval_around
-from .cards import bootstrap
+from .cards import bootstrap, group_means
 from .drawing import batch_sizes, to_8_bits
 from .layers import Activation, AliasFree
 from .material import RINGS
@@ -102,15 +103,29 @@ def last_activation(
     return fired[-1]
 
 # %% ../../nbs/lib/generators/interventions.ipynb #1add501a
+def signs(
+    n: int,  # pixels
+    like: Tensor,  # for device and type
+) -> Tensor:  # [n]: 1, -1, 1, …
+    "The Nyquist frequency"
+    return 1 - 2 * (torch.arange(n, device=like.device) % 2).to(like.dtype)
+
+
+def without_nyquist(
+    x: Tensor,  # [..., H, W], even sides
+) -> Tensor:  # likewise
+    "Maps or images less the Nyquist frequency of their rows and of their columns"
+    sign = signs(x.shape[-1], x)
+    x = x - sign * (x * sign).mean(-1, keepdim=True)
+    sign = signs(x.shape[-2], x)[:, None]
+    return x - sign * (x * sign).mean(-2, keepdim=True)
+
+# %% ../../nbs/lib/generators/interventions.ipynb #63f873cd
 class WithoutNyquist(Activation):
     "The plain activation, less the Nyquist frequency of its rows and of its columns"
 
     def forward(self, x: Tensor) -> Tensor:
-        x = super().forward(x)
-        sign = 1 - 2 * (torch.arange(x.shape[-1], device=x.device) % 2).to(x.dtype)
-        x = x - sign * (x * sign).mean(-1, keepdim=True)  # maps are square
-        sign = sign[:, None]
-        return x - sign * (x * sign).mean(-2, keepdim=True)
+        return without_nyquist(super().forward(x))
 
 # %% ../../nbs/lib/generators/interventions.ipynb #d8fb4e13
 def toggle_filter(activation: Activation) -> Activation:
@@ -226,3 +241,24 @@ def change_of(
     samples = torch.cat([tail_measures(bootstrap(p)) - before for p in versions]).numpy()
     low, high = interval_around(value, [bootstrap_source(samples, len(trained))])
     return dict(zip(MEASURES, zip(value.tolist(), low.tolist(), high.tolist())))
+
+# %% ../../nbs/lib/generators/interventions.ipynb #a234f649
+def tried_out(
+    name: str,  # of the member
+    model: nn.Module,  # trained
+    bench: Bench,
+    groups: list[str],  # what each of its outputs comes from
+) -> tuple[dict[str, Tensor], list[dict]]:  # condition → mean profile; a row a condition, measure
+    "A decoder as it was trained, and with each of its changes"
+    outputs = bench.outputs(model)
+    trained = group_means(unit_luminance(outputs), groups)
+    shapes = {"trained": trained.mean(0)}
+    rows = []
+    for condition in CONDITIONS:
+        made = versions(condition, name, model, bench, outputs)
+        profiles = [group_means(unit_luminance(x), groups) for x in made]
+        shapes[condition] = torch.stack(profiles).mean((0, 1))
+        for measure, ends in change_of(trained, profiles).items():
+            row = {"member": name, "condition": condition, "measure": measure}
+            rows.append(row | dict(zip(("change", "from", "to"), ends)))
+    return shapes, rows

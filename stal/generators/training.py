@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..core import storage
-from ..core.compat import set_seed
+from ..core.compat import bfloat16_arithmetic, set_seed
 from ..core.compat import threads as with_threads
 from .adversary import Critic, fooling_loss, gradient_penalty, judging_loss
 from .material import TrainingSet
@@ -118,7 +118,7 @@ def step_of_critic(
     fake: Tensor,  # likewise
 ) -> float:  # its loss
     "One step of the critic"
-    with torch.autocast("cpu", torch.bfloat16):
+    with bfloat16_arithmetic():
         loss = judging_loss(self.critic, real, fake.detach())
     penalty = 8 * gradient_penalty(self.critic, real) if self.done % 16 == 0 else 0
     self.descend("critic_adam", loss + penalty)
@@ -132,7 +132,7 @@ def step(self: MemberTraining) -> dict[str, float]:  # losses by name
     crops = 2 * self.photographs.crops(self.recipe.batch, self.rng) - 1
     real = crops.contiguous(memory_format=torch.channels_last)
     judged = self.critic is not None and self.done >= self.recipe.begin * self.steps
-    with torch.autocast("cpu", torch.bfloat16):
+    with bfloat16_arithmetic():
         loss, fake = self.model.loss(real, self.rng)
         game = fooling_loss(self.critic, fake) if judged else loss.new_zeros(())
     self.descend("adam", loss + self.recipe.adversary * game)

@@ -99,7 +99,7 @@ def build(
     return build_student(seed=seed, **options)
 
 # %% ../../nbs/35_dda.ipynb #30b88248
-@rival("DDA", chapter=35, gradient=True)
+@rival("DDA-small", chapter=35, gradient=True)
 def fit(
     batches: PairBatches,  # all of them are used; aligned, for the recipe
     seed: int = 0,  # of the weights

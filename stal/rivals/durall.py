@@ -91,7 +91,7 @@ def solve(
     return weight, model.intercept_ - weight @ scaler.mean_
 
 # %% ../../nbs/30_durall.ipynb #b5515ba6
-@rival("Durall", chapter=30)
+@rival("Durall-style", chapter=30)
 def fit(
     batches: PairBatches,  # all of them are used
     seed: int = 0,  # without effect: the fit has one solution

@@ -154,7 +154,7 @@ def build(
     return Rigid(encoder, seed=seed, **options)
 
 # %% ../../nbs/33_rigid.ipynb #764739f3
-@rival("RIGID", chapter=33)
+@rival("RIGID-style", chapter=33)
 def fit(
     batches: PairBatches,
     seed: int = 0,  # of the noise, and of an encoder with random weights
@@ -168,7 +168,7 @@ def fit(
     Raises ValueError for auxiliary=True or an encoder that a disturbance does not reach, and what
     `build_encoder` and `Rigid` raise."""
     if auxiliary:
-        raise ValueError("RIGID is not trained by gradient, so there is nothing to help")
+        raise ValueError("RIGID-style is not trained by gradient, so there is nothing to help")
     detector = build(seed, **options)
     distances = []
     for images, label in islice(views_of(batches, "calibrating", progress, "frequency"), most):

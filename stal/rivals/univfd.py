@@ -308,7 +308,7 @@ def views_of(
         yield bytes_of(batch[view]), batch["label"].long()
 
 # %% ../../nbs/32_univfd.ipynb #d4352c46
-@rival("UnivFD", chapter=32)
+@rival("UnivFD-style", chapter=32)
 def fit(
     batches: PairBatches,
     seed: int = 0,  # of an encoder with random weights; nothing else is random
@@ -324,7 +324,7 @@ def fit(
     Raises ValueError for auxiliary=True, and what `build_encoder`, `embed` and `Neighbours`
     raise. `build` knows the probe only."""
     if auxiliary:
-        raise ValueError("UnivFD is not trained by gradient, so there is nothing to help")
+        raise ValueError("UnivFD-style is not trained by gradient, so there is nothing to help")
     if isinstance(encoder, str):
         encoder = build_encoder(encoder, seed)
     views = views_of(batches, progress=progress)

@@ -49,7 +49,8 @@ def __add__(
     if not self.count or not other.count:
         return replace(self if self.count else other)
     if self.mean.shape != other.mean.shape:
-        theirs, ours = list(other.mean.shape), list(self.mean.shape)
+        theirs = list(other.mean.shape)
+        ours = list(self.mean.shape)
         raise ValueError(f"profiles of shape {theirs} cannot be added to those of shape {ours}")
     count = self.count + other.count
     shift = other.mean - self.mean
@@ -66,7 +67,9 @@ def update(
     "Take in a batch"
     if len(profiles):
         both = self + of_batch(profiles)
-        self.count, self.mean, self.squares = both.count, both.mean, both.squares
+        self.count = both.count
+        self.mean = both.mean
+        self.squares = both.squares
     return self
 
 # %% ../../nbs/lib/spectrum/files.ipynb #3eb1abbe

@@ -314,7 +314,8 @@ def power_law_field(
     generator: torch.Generator,  # source of randomness
 ) -> Tensor:  # [n, 1, size, size], mean 0.5, standard deviation 0.15; periodic, not clipped
     "Gaussian random fields with exactly this power law in expectation"
-    fy, fx = torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)
+    fy = torch.fft.fftfreq(size)[:, None]
+    fx = torch.fft.rfftfreq(size)
     amplitude = (fy**2 + fx**2).clamp_min(1 / size**2).pow(-exponent / 4)
     amplitude[0, 0] = 0
     white = torch.fft.rfft2(torch.randn(n, 1, size, size, generator=generator))

@@ -28,7 +28,7 @@ def one_line(
     return " ".join(str(error).split())
 
 # %% ../../nbs/lib/tools/parameters.ipynb #de6c7da5
-TRUTH = {"true": True, "false": False}
+TRUTH = {"true": True, "True": True, "false": False, "False": False}  # YAML's and Python's
 READERS = {"int": int, "float": float, "bool": TRUTH.__getitem__}  # others are read as YAML
 
 

@@ -117,9 +117,9 @@ def excluded(
     effect: float = 0.02,  # whose exclusion is of interest
 ) -> str:
     "What an interval excludes, in words"
-    verb = "are" if largest_left(found) < effect else "are not"
-    largest = f"effects larger than {largest_left(found):.3f} are excluded"
-    return f"{largest}, effects of {effect:.2f} {verb}"
+    joined = "and so is one of" if largest_left(found) < effect else "but not one of"
+    rounded_up = np.ceil(1000 * largest_left(found)) / 1000
+    return f"any effect above {rounded_up:.3f} is excluded, {joined} {effect:.2f}"
 
 # %% ../../nbs/lib/evidence/estimates.ipynb #3583806d
 def power(

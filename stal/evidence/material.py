@@ -13,7 +13,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -224,11 +224,16 @@ def embedded_scenes(
     return reworked([p for p in PHOTOGRAPHS if p.scene], models)
 
 # %% ../../nbs/lib/evidence/material.ipynb #1a63f0fa
+@lru_cache(maxsize=1)
+def _embedded() -> Pairs:
+    return reworked(PHOTOGRAPHS)
+
+
 def embedded_study(
     n: int = 48,  # test images of each generator
 ) -> Study:
     "Trained and tested on the embedded photographs, binned, and the zoo"
-    pairs = reworked(PHOTOGRAPHS)
+    pairs = _embedded()
     kept_back = {*EMBEDDED["held"], *EMBEDDED["test"]}
     train = pairs.of([g for g in pairs.groups if g not in kept_back])
     held, test = (pairs.of(EMBEDDED[part]) for part in ("held", "test"))

@@ -109,10 +109,13 @@ def shown_jpeg(
     "What a notebook stores of a figure with many photographs"
     if shown_png(fig) is not None:
         return None
-    picture = rendered(fig, SHOWN[0], bbox_inches="tight")
-    file = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").save(file, "JPEG", quality=85)
-    return file.getvalue()
+    for dpi in SHOWN:
+        picture = rendered(fig, dpi, bbox_inches="tight")
+        file = io.BytesIO()
+        Image.open(io.BytesIO(picture)).convert("RGB").save(file, "JPEG", quality=85)
+        if file.tell() <= SHOWN_HEAVIEST:
+            break
+    return file.getvalue()  # the coarsest, if all are too heavy
 
 # %% ../../nbs/lib/tools/style.ipynb #d5e8a36d
 def show_small_pictures() -> None:

@@ -197,7 +197,7 @@ def test_two_runs_are_identical_to_the_byte(root, tmp_path, monkeypatch):
     run = stal(
         "reproduce",
         "--only",
-        "02",
+        "03",
         "--output",
         folders[1],
         "--resume",
@@ -206,6 +206,7 @@ def test_two_runs_are_identical_to_the_byte(root, tmp_path, monkeypatch):
         cwd=root,
     )
     assert run.returncode == 0 and "figures agree" in run.stdout
+    assert "1 skipped" in run.stdout, "nothing has changed since the run before"
 
 
 def listen_to_ctrl_c():

@@ -166,7 +166,7 @@ def squares_of(
     pairs: Pairs,
     size: int = 64,  # pixels
 ) -> Squares:
-    "All squares of photographs and of their versions"
+    "All squares of photographs and versions"
     images = []
     label = []
     group = []

@@ -105,7 +105,7 @@ def per_generator(
 def false_alarms(
     frame: pd.DataFrame,  # a row an image: label, score and source
     threshold: float,  # from which an image counts as generated
-) -> pd.DataFrame:  # source, images, share of them that is called generated
+) -> pd.DataFrame:  # source, images, share called generated
     "Photographs that are called generated"
     photographs = frame[frame.label == 0]
     called = photographs.assign(

@@ -20,7 +20,7 @@ def group_weights(
     grouping: Grouping,
     resampling: Resampling = Resampling(),
 ) -> Iterator[np.ndarray]:  # of each stratum: [n, G]
-    "Draws with repetition from one stratum at a time; all other groups are there once"
+    "Draws with repetition from one stratum at a time; other groups count once"
     rng = np.random.default_rng(resampling.seed)
     first = 0
     for size in grouping.sizes:
@@ -108,7 +108,7 @@ def pooled(
 def largest_left(
     found: Estimate,
 ) -> float:
-    "The largest effect, of either sign, that the interval does not exclude"
+    "The largest effect, of either sign, that the interval leaves"
     return max(abs(found.low), abs(found.high))
 
 

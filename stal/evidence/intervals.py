@@ -157,13 +157,13 @@ def _draw(sizes: tuple, n: int, seed: int, rows: int) -> Iterator[Iterable[np.nd
         parts = [min(rows, n - start) for start in range(0, n, rows)]
         yield (_weights(rng, list(sizes), stratum, part) for part in parts)
 
-
+# %% ../../nbs/14_intervals.ipynb #839d554a
 @lru_cache(maxsize=8)
 def _kept(sizes: tuple, n: int, seed: int) -> list[np.ndarray]:  # of each stratum
     "The same draws serve all methods that are compared on the same groups"
     return [np.concatenate(list(parts)) for parts in _draw(sizes, n, seed, n)]
 
-
+# %% ../../nbs/14_intervals.ipynb #21a3c0dd
 def _resampled(
     sizes: list[int], statistic: Callable, n: int, seed: int, rows: int
 ) -> list[np.ndarray]:

@@ -32,7 +32,7 @@ def pixel_radius(
     width: int,
     centre: tuple[float, float],  # row and column
 ) -> np.ndarray:  # [height, width]
-    "Distance of each coefficient from a centre, in pixels"
+    "Distance of coefficients from a centre, in pixels"
     rows = np.arange(height)[:, None] - centre[0]
     return np.hypot(rows, np.arange(width)[None] - centre[1])
 

@@ -61,14 +61,15 @@ class Notebook:
         found = re.search(r"^#\|\s*default_exp\s+(\S+)", "\n".join(self.sources("code")), re.M)
         return found and f"stal.{found[1]}"
 
-    def exports(self):
-        "Export cells: code, syntax tree; cells of imports are none"
+    def exports(self, imports=False):
+        "Export cells: code, syntax tree; cells of nothing but imports only on request"
         for source in self.sources("code"):
             if re.search(r"^#\|\s*export\b", source, re.M):
                 lines = [line for line in source.split("\n") if not line.startswith("#|")]
                 code = "\n".join(lines).strip("\n")
                 tree = ast.parse(code)
-                if not all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body):
+                only = all(isinstance(node, (ast.Import, ast.ImportFrom)) for node in tree.body)
+                if imports or not only:
                     yield code, tree
 
 
@@ -104,7 +105,7 @@ def short(tree):
 def long_cells():
     "Export cells that are too long"
     for nb in notebooks():
-        for code, tree in nb.exports():
+        for code, tree in nb.exports(imports=True):
             if len(code.split("\n")) > LONGEST_CELL:
                 yield f"{nb.name}: {short(tree)}"
 

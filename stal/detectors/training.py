@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+# %% ../../nbs/13_training.ipynb #feac8a48
 from ..core import storage
 from ..core.compat import bfloat16_arithmetic
 from ..core.messages import one_of

@@ -41,6 +41,8 @@ from stal.detectors.registry import (
 from ..detectors.saved import read_student_card, save_student
 from ..detectors.student import build_student
 from ..detectors.training import Settings, Training
+
+# %% ../../nbs/lib/evidence/shipping.ipynb #8b1b73bb
 from .design import COMPARISON
 from stal.evidence.guard import (
     TRIES,

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+# %% ../../nbs/lib/generators/public.ipynb #6f49f03b
 from ..core import storage
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, grid_crops, random_crops

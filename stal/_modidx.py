@@ -2036,5 +2036,6 @@ d = { 'settings': { 'branch': 'main',
                                  'stal.tools.warm.WarmProvisioner.launch_kernel': ( 'lib/tools/warm.html#warmprovisioner.launch_kernel',
                                                                                     'stal/tools/warm.py'),
                                  'stal.tools.warm.become_kernel': ('lib/tools/warm.html#become_kernel', 'stal/tools/warm.py'),
+                                 'stal.tools.warm.end_with_runner': ('lib/tools/warm.html#end_with_runner', 'stal/tools/warm.py'),
                                  'stal.tools.warm.start_server': ('lib/tools/warm.html#start_server', 'stal/tools/warm.py'),
                                  'stal.tools.warm.start_warm': ('lib/tools/warm.html#start_warm', 'stal/tools/warm.py')}}}

@@ -232,6 +232,38 @@ def test_an_interrupted_run_stops_at_once(project):
     assert not (project / "later").exists()
 
 
+def is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("ending", (signal.SIGKILL, signal.SIGINT))
+def test_warm_kernels_end_with_their_run(project, ending):
+    "From four chapters on, kernels are forks of a server, which outlives the run by itself"
+    started = project / "started"
+    note = "import os, time; open('../started', 'w').write(str(os.getpid()))"
+    write_chapter(project, "10_long", note, "time.sleep(120)")
+    for name in ("20_later", "30_later", "40_later"):
+        write_chapter(project, name, "open('../later', 'w')")
+    run = subprocess.Popen(
+        [sys.executable, "-c", RUN],
+        cwd=project,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        preexec_fn=listen_to_ctrl_c,
+    )
+    wait_for(lambda: started.exists() and started.read_text())
+    (os.kill if ending == signal.SIGKILL else os.killpg)(run.pid, ending)
+    assert run.wait(timeout=30) != 0
+    kernel = int(started.read_text())
+    wait_for(lambda: not is_alive(kernel), 15)
+    assert not (project / "later").exists()
+
+
 def test_detect_judges_the_good_files_and_names_the_bad(holiday):
     run = stal("detect", holiday, "--csv", holiday.parent / "verdicts.csv")
     assert (

@@ -7,6 +7,7 @@ __all__ = ['SKIP', 'ONE_THREAD', 'INLINE', 'directives', 'tag_skipped', 'Limits'
            'run_client', 'register_engine', 'run_notebook', 'execute']
 
 # %% ../../nbs/lib/tools/engine.ipynb #7330d25b
+import contextlib
 import logging
 import os
 import re
@@ -99,7 +100,8 @@ def kill_kernels() -> None:
     for client in list(_clients):
         process = getattr(client.km, "provisioner", None)
         if pid := getattr(process, "pid", None):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(pid, signal.SIGKILL)
 
 # %% ../../nbs/lib/tools/engine.ipynb #5e857e2c
 def run_client(

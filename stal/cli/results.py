@@ -28,6 +28,7 @@ class Extent(NamedTuple):
 STUDIES = {
     "embedded": Extent(3, 400, 0, 3),
     "head-embedded": Extent(3, 400, 0, 0),
+    "short-embedded": Extent(3, 100, 0, 0),
     "photographs": Extent(5, 800, 3, 3),
     "field": Extent(5, 800, 0, 0),
     "longer-photographs": Extent(5, 3200, 0, 0),
@@ -63,6 +64,8 @@ def _made(study: str, sources: Sources):  # Study
         return material.embedded_study()
     if study == "head-embedded":
         return material.headed_study(material.embedded_study())
+    if study == "short-embedded":
+        return material.short_study(material.embedded_study())
     if study == "photographs":
         return material.photographs_study(photographs, decoders)
     if study == "field":

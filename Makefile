@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 JOBS   ?= 2
 ZOO    ?= runs/zoo
+SECONDS ?= 300
 STUDY  ?= embedded
 SHELL  := /bin/sh
 
@@ -11,7 +12,7 @@ STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
 THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help setup figures test lab check speed zoo detectors results clean
+.PHONY: help setup figures test lab check speed fuzz zoo detectors results clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -39,6 +40,9 @@ check: $(STAMP)  ##- run every chapter into runs/check and compare with the comm
 speed: $(STAMP)  ##- the stopwatch, on a machine that does nothing else; renews fig14
 	@$(BIN)/stal reproduce --only 93_speed
 
+fuzz: $(STAMP)   ##- broken images, manifests, configurations and cards for SECONDS=300
+	@$(THREAD) $(BIN)/python tests/fuzz.py --seconds $(SECONDS)
+
 zoo: $(STAMP)    ##- train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
 	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
 
@@ -47,6 +51,10 @@ detectors: $(STAMP) ##- train the shipped detectors again, over an hour; needs P
 
 results: $(STAMP) ##- run the stored studies again into runs/studies (STUDY=embedded, about an hour); see stal results --help
 	@$(BIN)/stal results $(STUDY) $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(DECODERS),--decoders "$(DECODERS)") $(if $(COLLECTED),--collected "$(COLLECTED)")
+
+wild: $(STAMP)   ##- install networks that people use and measure them again into runs/custom; a quarter of an hour
+	@$(BIN)/pip install --quiet --editable ".[wild]"
+	@$(BIN)/stal reproduce --only 07_wild --cell-limit 3000 --notebook-limit 3600 -p measure=True $(if $(PHOTOGRAPHS),-p photographs="$(PHOTOGRAPHS)")
 
 clean:           ##- remove the virtual environment and scratch runs
 	rm -rf $(VENV) runs build *.egg-info

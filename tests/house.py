@@ -213,7 +213,7 @@ def load_detector_modules():
     finally:
         sys.setprofile(None)
     network = {f"stal.detectors.{n}" for n in ("student", "contract", "teacher", "exporting")}
-    return sorted(seen - network - {"stal.core.paths"})
+    return sorted(seen - network - {"stal.core.paths", "stal.detectors.named"})
 
 
 # Prose

@@ -38,15 +38,13 @@ def holiday(tmp_path):
 
 def test_three_bad_files_among_a_hundred_are_all_named(holiday):
     run = stal("spectrum", holiday)
-    assert run.returncode == 1 and run.stdout == ""
+    assert run.returncode == 1 and "mean of 97" in run.stdout, "a bad file costs only itself"
     assert [name for name in ("cut.jpg", "empty.png", "one.png") if name in run.stderr] == [
         "cut.jpg",
         "empty.png",
         "one.png",
     ]
-    assert (
-        "3 of 100 files cannot be used; --skip-bad" in run.stderr and "Traceback" not in run.stderr
-    )
+    assert "3 of 100 files cannot be used" in run.stderr and "Traceback" not in run.stderr
     run = stal("spectrum", holiday, "--skip-bad", "--json", holiday.parent / "out.json")
     assert run.returncode == 0 and "mean of 97" in run.stdout
     document = json.loads((holiday.parent / "out.json").read_text())
@@ -149,7 +147,7 @@ def test_outside_a_clone_the_runner_says_so(tmp_path):
 def project(tmp_path, monkeypatch):
     "An empty project"
     (tmp_path / "nbs").mkdir()
-    (tmp_path / "settings.ini").touch()
+    (tmp_path / "settings.ini").write_text("[DEFAULT]\nlib_name = stal\n")
     monkeypatch.delenv("STAL_OUTPUT")
     return tmp_path
 

@@ -101,8 +101,23 @@ def _agree(outcomes: list, against: Path | None, output: Path | None) -> bool:
     typer.echo("\n".join(differences) if differences else f"figures agree with {against}")
     return not differences
 
+# %% ../../nbs/lib/cli/chapters.ipynb #bfef13d1
+def _folder(output: Path) -> Path:  # from ~
+    "Raise ValueError for a file, before the runner is imported"
+    from stal.core.paths import show_path
+    from stal.core.targets import at_home
+
+    output = at_home(output)
+    in_the_way = next((p for p in (output, *output.parents) if p.exists()), output)
+    if in_the_way.exists() and not in_the_way.is_dir():
+        raise ValueError(f"{show_path(output)}: {show_path(in_the_way)} is a file, not a folder")
+    return output
+
 # %% ../../nbs/lib/cli/chapters.ipynb #40d34006
 def _import_runner():  # module
+    from stal.core.paths import project_root
+
+    project_root()  # raises outside a clone
     try:
         import papermill  # noqa: F401
     except ImportError:
@@ -134,8 +149,9 @@ def reproduce(
     Example: stal reproduce --only 02_spectrum -p crop=128
     """
     with one_line():
-        runner = _import_runner()
+        output = output and _folder(output)
         _check_against(against, output)
+        runner = _import_runner()
         limits = runner.Limits(cell_limit, notebook_limit)
         asked = only or (), start, profile, parameter or (), jobs, output, resume, limits
         outcomes = runner.reproduce(runner.Request(*asked))

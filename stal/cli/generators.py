@@ -41,7 +41,7 @@ Output = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(help="Of weights, crops and noise.")]
-Steps = Annotated[Optional[int], typer.Option(help="Of training. Default: the recipe's.")]
+Steps = Annotated[Optional[int], typer.Option(min=1, help="Of training. Default: the recipe's.")]
 Threads = Annotated[
     int,
     typer.Option(
@@ -51,10 +51,17 @@ Threads = Annotated[
 ]
 
 # %% ../../nbs/lib/cli/generators.ipynb #b673ba6a
-def _check_folder(photographs: Path) -> None:
+def _check_folders(photographs: Path, output: Path) -> tuple[Path, Path]:  # the same, from ~
+    "Raise ValueError or OSError for what is not there or cannot be written, before all work"
+    from stal.core.paths import check_paths
+    from stal.core.targets import at_home, check_folder
+
     if str(photographs) == ".":
         way = "--photographs FOLDER; with make: PHOTOGRAPHS=folder"
         raise ValueError(f"name the folder of photographs to learn from ({way})")
+    photographs = at_home(photographs)
+    check_paths([photographs])
+    return photographs, check_folder(output, "--output")
 
 
 def _in_words(measured: dict) -> str:
@@ -81,11 +88,11 @@ def train_generator(
     Example: stal train-generator superresolution --photographs ~/pictures --output my-zoo
     """
     with one_line():
+        photographs, output = _check_folders(photographs, output)
         from stal.generators.cards import describe
         from stal.generators.material import training_set
         from stal.generators.retraining import members_in_order, shipped_digest, train_members
 
-        _check_folder(photographs)
         names = members_in_order(names, output)
         learned = training_set(photographs)
         same = describe(learned, output)["sha256"] == shipped_digest()

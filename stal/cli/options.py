@@ -23,7 +23,8 @@ Images = Annotated[
 SkipBad = Annotated[
     bool,
     typer.Option(
-        "--skip-bad", help="Go on without files that cannot be used; they are still named."
+        "--skip-bad",
+        help="Exit with 0 in spite of files that cannot be used; they are still named.",
     ),
 ]
 

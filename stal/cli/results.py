@@ -44,6 +44,16 @@ class Sources(NamedTuple):
     collected: Path | None
 
 
+def _at_home(sources: Sources) -> Sources:  # from ~
+    "Raise OSError or ValueError, before torch is imported, for data that are not there"
+    from stal.core.paths import check_paths
+    from stal.core.targets import at_home
+
+    given = Sources(*(path and at_home(path) for path in sources))
+    check_paths([path for path in given if path])
+    return given
+
+
 def _check(study: str, sources: Sources, rivals: int | None) -> None:
     if study not in STUDIES:
         raise ValueError(f"no study {study!r}; there are {', '.join(STUDIES)}")
@@ -126,6 +136,17 @@ Rivals = Annotated[
     ),
 ]
 
+# %% ../../nbs/lib/cli/results.ipynb #196f9ced
+def _run(study: str, sources: Sources, extent: Extent, output: Path, processes: int) -> None:
+    "All runs that are missing, each stored as it ends; then all of them together"
+    from stal.evidence.runs import gather, run_study, tasks_of
+
+    made = _made(study, sources)
+    tasks = tasks_of(made, *extent)
+    run_study(made, tasks, output / study, processes)
+    gather(made, tasks, output / study, output)
+    typer.echo(f"{len(tasks)} runs; results in {output}")
+
 # %% ../../nbs/lib/cli/results.ipynb #44ad9623
 @app.command()
 def results(
@@ -145,12 +166,10 @@ def results(
     them. Example: stal results embedded
     """
     with one_line():
-        from stal.evidence.runs import gather, run_study, tasks_of
+        from stal.core.targets import check_folder
 
         sources = Sources(photographs, decoders, collected)
         _check(study, sources, rivals)
-        made = _made(study, sources)
-        tasks = tasks_of(made, *_extent(study, seeds, steps, rivals))
-        run_study(made, tasks, output / study, processes)
-        gather(made, tasks, output / study, output)
-        typer.echo(f"{len(tasks)} runs; results in {output}")
+        sources = _at_home(sources)
+        output = check_folder(output, "--output")
+        _run(study, sources, _extent(study, seeds, steps, rivals), output, processes)

@@ -42,19 +42,20 @@ def write_files(
 
 # %% ../../nbs/lib/core/storage.ipynb #7f565c80
 def sha256_of(
-    path: Path,  # of a file
+    path: str | Path,  # of a file
 ) -> str:  # hexadecimal
     "SHA-256 of a file's bytes"
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 # %% ../../nbs/lib/core/storage.ipynb #9a371bf4
 PICKLES = (".pt", ".pth", ".bin", ".ckpt", ".pkl", ".pickle")
 
 
 def is_pickle(
-    path: Path,  # of a file
+    path: str | Path,  # of a file
 ) -> bool:
     "Whether a file is a pickle or an archive of torch, by its name or its first bytes"
+    path = Path(path)
     with path.open("rb") as file:
         start = file.read(9)
     opens_like_one = start[:1] in (b"\x80", b"P") and start[8:] != b"{"  # safetensors: { at 8
@@ -62,9 +63,10 @@ def is_pickle(
 
 # %% ../../nbs/lib/core/storage.ipynb #c5cbeec3
 def read(
-    path: Path,  # .safetensors
+    path: str | Path,  # .safetensors
 ) -> tuple[dict[str, Tensor], dict[str, str]]:  # tensors; what the file says of them
     "Read tensors. Raises FileNotFoundError, or ValueError for a pickle or damage; each names it."
+    path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{show_path(path)}: no such file")
     if is_pickle(path):
@@ -82,12 +84,12 @@ def read(
 
 # %% ../../nbs/lib/core/storage.ipynb #852c2e19
 def write(
-    path: Path,  # .safetensors
+    path: str | Path,  # .safetensors
     tensors: Mapping[str, Tensor],
     metadata: Mapping[str, str] | None = None,  # what is to be known of them
 ) -> None:
     "Write tensors, whole or not at all. Raises OSError, which names the file."
-    write_files({path: save(dict(tensors), dict(metadata) if metadata else None)})
+    write_files({Path(path): save(dict(tensors), dict(metadata) if metadata else None)})
 
 # %% ../../nbs/lib/core/storage.ipynb #fd79fac2
 def check_fit(
@@ -129,9 +131,10 @@ def card_text(
 
 # %% ../../nbs/lib/core/storage.ipynb #7ae62eb2
 def read_card(
-    path: Path,  # NAME.json
+    path: str | Path,  # NAME.json
 ) -> dict:
     "Read a card. Raises FileNotFoundError or ValueError, which name the file."
+    path = Path(path)
     where = show_path(path)
     if not path.is_file():
         reason = "weights without the card that was written beside them cannot be loaded"
@@ -146,7 +149,7 @@ def read_card(
 
 # %% ../../nbs/lib/core/storage.ipynb #0e9c4740
 def write_checkpoint(
-    path: Path,  # .safetensors
+    path: str | Path,  # .safetensors
     parts: Mapping[str, Mapping[str, Tensor]],  # part → its tensors
     identity: Mapping[str, str],  # what a later training must agree on
     progress: Mapping[str, str],  # how far it has come

@@ -78,12 +78,26 @@ def _check_counts(counts: Counter, n: int, benchmark: Benchmark) -> Iterator[Fin
     if benchmark.total and n != benchmark.total:
         yield Finding("warning", f"{n:,} images, {benchmark.total:,} are published in all")
 
+# %% ../../nbs/lib/data/checks.ipynb #fb320ca9
+def _needless(
+    frame: pd.DataFrame,
+    subset: pd.Series,  # of each image
+    benchmark: Benchmark,
+) -> set[str]:  # subsets that may be missing
+    "Subsets without which a set is complete"
+    have_reals = set(subset[frame.label == 0])
+    alone = set(subset[frame.label == 1]) - have_reals
+    counterparts = benchmark.counterparts
+    needed = {counterparts.get(name, counterparts.get("")) for name in alone}
+    return {*benchmark.beside, *(set(counterparts.values()) - needed)}
+
 # %% ../../nbs/lib/data/checks.ipynb #27f65845
 def _check_subsets(frame: pd.DataFrame, benchmark: Benchmark) -> Iterator[Finding]:
     "Compare with the registry"
     subset = frame.source.str.split("/").str[0]
     counts = Counter(subset)
-    if absent := [name for name in benchmark.expected if name not in counts]:
+    needless = _needless(frame, subset, benchmark)
+    if absent := [name for name in benchmark.expected if name not in (*counts, *needless)]:
         names = f"subset{'s' * (len(absent) > 1)} missing: {_some(absent, 20)}"
         text = f"{names}; a mean over the others is not a result on {benchmark.title}"
         yield Finding("error", text)
@@ -255,6 +269,18 @@ def _check_pixels(
                 yield Finding("error", str(error))
     yield Finding("note", f"{len(chosen):,} files decoded, {unreadable} of them unreadable")
 
+# %% ../../nbs/lib/data/checks.ipynb #0a619591
+def _name_folders(folders: dict[str, str]) -> Iterator[Finding]:  # folder → "real" or generator
+    "Which folder was taken for what"
+    real = [show_path(folder) for folder, maker in folders.items() if maker == "real"]
+    if real:
+        yield Finding("note", f"taken for real: {_some(real, 6)}")
+    made = [
+        f"{show_path(f)} ({show_path(maker)})" for f, maker in folders.items() if maker != "real"
+    ]
+    if made:
+        yield Finding("note", f"taken for generated (and by what): {_some(made, 6)}")
+
 # %% ../../nbs/lib/data/checks.ipynb #d679328d
 def _check_classes(frame: pd.DataFrame, benchmark: Benchmark) -> Iterator[Finding]:
     "How many images, and whether both classes are there"
@@ -268,7 +294,9 @@ def _check_classes(frame: pd.DataFrame, benchmark: Benchmark) -> Iterator[Findin
     yield Finding("note", f"{images}; {groups}; splits: {splits or 'none given'}")
     if others := frame.attrs["others"]:
         yield Finding("note", f"{others:,} other files in the folders, not used")
-    if not real:
+    if not real and benchmark.protocol == "fakes":
+        yield Finding("note", "no real images: what is published is the accuracy on generated ones")
+    elif not real:
         _, _, reals = benchmark.where.partition("real images: ")
         advice = "give a folder of photographs as reals" + (f" ({reals})" if reals else "")
         yield Finding("error", f"no real images: {advice}")
@@ -294,6 +322,7 @@ def check_dataset(
     failed = set()
     findings = [
         *_check_classes(frame, benchmark),
+        *_name_folders(frame.attrs["folders"]),
         *_check_subsets(frame, benchmark),
         *_check_headers(frame, headers, failed),
         *_check_duplicates(frame),

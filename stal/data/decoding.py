@@ -70,6 +70,9 @@ def decode_in_order(
         raise ValueError(f"crop, workers and batch must be at least 1, not {given}")
     if not 0 <= start <= len(frame):
         raise ValueError(f"start must lie in 0 … {len(frame)}, not {start}")
+    if not isinstance(frame, pd.DataFrame):
+        given = type(frame).__name__
+        raise TypeError(f"a table as `read_dataset` gives it is needed, not {given}")
     frame = check_frame(frame)
     files = frame.file.tolist()
 

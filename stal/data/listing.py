@@ -6,24 +6,26 @@
 __all__ = ['COLUMNS', 'SPLITS', 'LOSSLESS', 'LAYOUTS', 'check_frame', 'split_named_by', 'read_dataset']
 
 # %% ../../nbs/lib/data/listing.ipynb #426e0adc
-import csv
 import os
 import re
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from fastcore.basics import patch
 from pandas.api.types import infer_dtype
 
 from ..core.images import ImageError, find_images
 from ..core.paths import show_path
 from .benchmarks import Benchmark, benchmark_of
+from .folder_names import is_generator, key_of, label_of, split_of
+from .manifests import rows_of
 
 # %% ../../nbs/lib/data/listing.ipynb #33dd1cf9
 COLUMNS = ("file", "label", "generator", "source", "group", "pair", "split")
+_FOLDER = "folder of the set"  # a column while a set is read
 SPLITS = ("train", "val", "test")
 
 
@@ -83,32 +85,19 @@ def check_frame(
     return frame.reset_index(drop=True)
 
 # %% ../../nbs/lib/data/listing.ipynb #6b76a163
-_CLASSES = {"0_real": 0, "real": 0, "nature": 0, "1_fake": 1, "fake": 1, "ai": 1}
-_SPLIT_FOLDERS = {
-    "train": ("train", "training", "train2017"),
-    "val": ("val", "valid", "validation", "val2017"),
-    "test": ("test", "testing"),
-}
-_SPLIT_OF = {name: split for split, names in _SPLIT_FOLDERS.items() for name in names}
-
-
 def split_named_by(
     folders: tuple[str, ...],  # names, from above
 ) -> str:  # of SPLITS, or ""
     "The split that the first folder with such a name stands for"
-    return next((_SPLIT_OF[f.casefold()] for f in folders if f.casefold() in _SPLIT_OF), "")
-
-# %% ../../nbs/lib/data/listing.ipynb #976982d8
-def _key(name: str) -> str:  # of a folder, as it is compared
-    return re.sub(r"[\W_]+", "", name.casefold())
+    return next((split_of(folder) for folder in folders if split_of(folder)), "")
 
 # %% ../../nbs/lib/data/listing.ipynb #4a82e10c
 def _subsets(
     benchmark: Benchmark,
 ) -> dict[str, str]:  # folder as compared → subset, or "" for a wrapper
     "All names that folders of a set go by"
-    names = {_key(subset): subset for subset in benchmark.expected}
-    return names | {_key(alias): subset for alias, subset in benchmark.aliases.items()}
+    names = {key_of(subset): subset for subset in benchmark.expected}
+    return names | {key_of(alias): subset for alias, subset in benchmark.aliases.items()}
 
 # %% ../../nbs/lib/data/listing.ipynb #a137ca0c
 def _tidied(
@@ -117,7 +106,7 @@ def _tidied(
 ) -> list[str]:
     "Folders as the registry calls them, without wrappers"
     subsets = _subsets(benchmark)
-    names = [subsets.get(_key(folder), folder) for folder in folders]
+    names = [subsets.get(key_of(folder), folder) for folder in folders]
     return [name for name in names if name]
 
 # %% ../../nbs/lib/data/listing.ipynb #9ae7333a
@@ -135,46 +124,119 @@ class _Place(NamedTuple):
     split: str
 
 # %% ../../nbs/lib/data/listing.ipynb #6169eee1
+class _Tree:
+    "All folders of a set, and what their names say where they stand"
+
+    def __init__(self, folders: Iterable[tuple[str, ...]], root: str, benchmark: Benchmark):
+        self.root = root  # name of the set's own folder
+        self.benchmark = benchmark
+        self.subsets = _subsets(benchmark)
+        self.inside = {}  # folder → names of the folders in it
+        for folder in folders:
+            for depth, name in enumerate(folder):
+                self.inside.setdefault(folder[:depth], set()).add(name)
+
+    def is_subset(self, name: str) -> bool:
+        return bool(self.subsets.get(key_of(name)))
+
+# %% ../../nbs/lib/data/listing.ipynb #5d025537
+@patch
+def is_split(
+    self: _Tree,
+    at: tuple[str, ...],  # a folder: names, from above
+) -> bool:
+    "Whether a folder stands for a split"
+    if not split_of(at[-1]):
+        return False
+    if self.benchmark.splits == "above" and any(map(self.is_subset, (self.root, *at[:-1]))):
+        return False
+    if at[-1].casefold() != "train":
+        return True
+    siblings = self.inside[at[:-1]] - {at[-1]}
+    things = [name for name in siblings if label_of(name) is None]
+    a_class = len(things) > (len(at) == 1) and not any(map(split_of, things))
+    return not a_class
+
+# %% ../../nbs/lib/data/listing.ipynb #a16de5fb
+@patch
+def label(
+    self: _Tree,
+    at: tuple[str, ...],  # a folder: names, from above
+) -> int | None:  # 0 real, 1 generated; None: it does not say
+    "What a folder says of the images below it"
+    if self.inside[at[:-1]] == {"0", "1"}:
+        return int(at[-1])
+    is_subset = self.is_subset(at[-1]) and at[-1] not in self.benchmark.real
+    return None if is_subset else label_of(at[-1])
+
+# %% ../../nbs/lib/data/listing.ipynb #c6c53523
 def _class_folder(
-    folders: list[str],  # names, from above
-) -> int | None:  # where in the list; None: nowhere
+    tree: _Tree,
+    at: tuple[str, ...],  # a folder: names, from above
+) -> int | None:  # where in its path; None: nowhere, or the path contradicts itself
     "The first folder that says real or generated"
-    return next((i for i, f in enumerate(folders) if f.casefold() in _CLASSES), None)
+    labels = {k: tree.label(at[: k + 1]) for k in range(len(at))}
+    said = [k for k, label in labels.items() if label is not None]
+    if len({labels[k] for k in said}) > 1:
+        said = [k for k in said if key_of(at[k]) in ("0real", "1fake")]
+    agree = len({labels[k] for k in said}) == 1
+    return said[0] if agree else None
 
 # %% ../../nbs/lib/data/listing.ipynb #8019de4b
 def _place_by_generator(
     folders: list[str],  # names, from above, none of which says real or generated
     split: str,
-    benchmark: Benchmark,
+    tree: _Tree,
 ) -> _Place | None:  # None: the folders do not say
-    "Where the first folder is a generator, or known to be real"
-    names = _once(_tidied(folders, benchmark))
-    if benchmark.layout == "classes" or not names:
+    "Where a folder is a generator, or known to be real"
+    benchmark = tree.benchmark
+    if benchmark.layout == "classes" or any(label_of(name) is not None for name in folders):
         return None
-    is_real = _key(names[0]) in {_key(real) for real in benchmark.real}
-    return _Place(int(not is_real), names[0], "/".join(names), split)
+    names = _once(_tidied(folders, benchmark))
+    if not names and tree.is_subset(tree.root):
+        names = _tidied([tree.root], benchmark)
+    reals = {key_of(real) for real in benchmark.real}
+    known = [k for k, n in enumerate(names) if key_of(n) in reals or is_generator(n)]
+    if not known:
+        return None
+    names = names[known[0] :]
+    return _Place(int(key_of(names[0]) not in reals), names[0], "/".join(names), split)
 
 # %% ../../nbs/lib/data/listing.ipynb #88e6bdbe
+def _names_above(
+    tree: _Tree,
+    folders: list[str],  # above the one that says real or generated, without splits
+) -> list[str]:
+    "Subset and what lies in it; the set's own folder may be a subset already"
+    names = _once(_tidied(folders, tree.benchmark))
+    is_known = any(map(tree.is_subset, names))
+    if not is_known and tree.benchmark.layout == "classes" and tree.is_subset(tree.root):
+        return _once(_tidied([tree.root, *names], tree.benchmark))
+    return names
+
+# %% ../../nbs/lib/data/listing.ipynb #629868d0
 def _place(
-    folders: tuple[str, ...],  # between the set's own folder and the file
-    root: str,  # name of the set's own folder
-    benchmark: Benchmark,
+    tree: _Tree,
+    folder: tuple[str, ...],  # between the set's own folder and the file
 ) -> _Place | None:  # None: the folders do not say
-    "Label, subset, source and split of a file, by the names of its folders"
-    split = split_named_by(folders)
-    rest = [f for f in folders if f.casefold() not in _SPLIT_OF]
-    at = _class_folder(rest)
+    "Label, subset, source and split of the files of a folder"
+    benchmark = tree.benchmark
+    splits = [tree.is_split(folder[: k + 1]) for k in range(len(folder))]
+    split = split_named_by([name for name, is_split in zip(folder, splits) if is_split])
+    at = _class_folder(tree, folder)
     if at is None:
-        return _place_by_generator(rest, split, benchmark)
-    above = _once(_tidied(rest[:at], benchmark))
-    below = _tidied(rest[at + 1 :], benchmark)
-    if above:
-        names = above + below
+        rest = [name for name, is_split in zip(folder, splits) if not is_split]
+        return _place_by_generator(rest, split, tree)
+    above = [name for name, is_split in zip(folder[:at], splits) if not is_split]
+    inner = zip(folder[at + 1 :], splits[at + 1 :])
+    below = _tidied([name for name, is_split in inner if not is_split], benchmark)
+    if names := _names_above(tree, above):
+        names = names + below
     elif benchmark.layout == "flat":
-        names = below or [rest[at]]
+        names = below or [folder[at]]
     else:
-        names = [_subsets(benchmark).get(_key(root)) or benchmark.name, *below]
-    return _Place(_CLASSES[rest[at].casefold()], names[0], "/".join(names), split)
+        names = [benchmark.name, *below]
+    return _Place(tree.label(folder[: at + 1]), names[0], "/".join(names), split)
 
 # %% ../../nbs/lib/data/listing.ipynb #ee979408
 _MARKS = "aug|crop|patch|tile|flip|rot|jpe?g|q|blur|noise|resize|scale"
@@ -224,6 +286,40 @@ def _in_natural_order(
     pairs = [(path.relative_to(folder), path) for path in images]
     return sorted(pairs, key=lambda pair: _natural(pair[0].as_posix()))
 
+# %% ../../nbs/lib/data/listing.ipynb #6ea7e87d
+def _followed(
+    images: list[Path],
+    others: list[Path],  # links to folders among them
+) -> tuple[list[Path], list[Path]]:  # images, those behind links too; other files
+    "Images of a set with those of linked folders"
+    links = [path for path in others if path.is_symlink() and path.is_dir()]
+    known = {os.path.realpath(path) for path in images} if links else set()
+    for link in links:
+        try:
+            more, _ = find_images(link)
+        except ImageError:
+            continue  # nothing in there, or not to be read: it stays among the others
+        new = [path for path in more if os.path.realpath(path) not in known]
+        known |= {os.path.realpath(path) for path in new}
+        images = images + new
+        others = [path for path in others if path != link]
+    return images, others
+
+# %% ../../nbs/lib/data/listing.ipynb #1857852d
+def _found(
+    path: Path,  # folder
+) -> tuple[list[Path], list[Path]]:  # images, those behind links too; other files
+    "What a folder holds. Raises ImageError if there are no images."
+    try:
+        found = find_images(path)
+    except ImageError:
+        links = [p for p in path.iterdir() if p.is_symlink()] if path.is_dir() else []
+        found = _followed([], sorted(links))
+        if not found[0]:
+            raise
+        return found
+    return _followed(*found)
+
 # %% ../../nbs/lib/data/listing.ipynb #5a780c37
 def _find_in_set(
     path: Path,  # the set's own folder
@@ -235,7 +331,7 @@ def _find_in_set(
     if path.is_file():
         raise ValueError(f"{show_path(path)}: a file; {form}")
     try:
-        images, others = find_images(path)
+        images, others = _found(path)
     except ImageError as error:
         raise ImageError(f"{error}; {form}") from None
     if without is not None:
@@ -245,6 +341,26 @@ def _find_in_set(
     return _in_natural_order(images, path), len(others)
 
 # %% ../../nbs/lib/data/listing.ipynb #4dbda22a
+def _refuse(
+    lost: dict[tuple, list[Path]],  # folder → images, whose folders do not say what they are
+    benchmark: Benchmark,
+) -> None:
+    "Raise ValueError, which names the folders and says what to do"
+    count = sum(map(len, lost.values()))
+    first = show_path(next(iter(lost.values()))[0])
+    more = f" and {count - 1} more" * (count > 1)
+    says = f"{first}{more}: no folder says whether real or generated"
+    form = f"{benchmark.title} has {_form_of(benchmark)}"
+    if benchmark.layout == "classes" or not any(lost):
+        raise ValueError(f"{says}; {form}")
+    names = [show_path("/".join(folder)) for folder in lost if folder]
+    some = ", ".join(names[:5]) + f" and {len(names) - 5} more" * (len(names) > 5)
+    raise ValueError(
+        f"{says} (not understood: {some}); put photographs below real/, generated images below "
+        "fake/ (fake/NAME is the generator NAME), or list the files in a manifest"
+    )
+
+# %% ../../nbs/lib/data/listing.ipynb #27c94710
 def _list_tree(
     path: Path,  # the set's own folder
     benchmark: Benchmark,
@@ -253,23 +369,20 @@ def _list_tree(
     "Rows of a set in folders. Raises ValueError for images whose folders do not say what they are."
     root = path.resolve().name
     images, others = _find_in_set(path, benchmark, without)
-    place_of = cache(partial(_place, root=root, benchmark=benchmark))
+    tree = _Tree({relative.parts[:-1] for relative, _ in images}, root, benchmark)
+    place_of = cache(partial(_place, tree))
     rows = []
-    lost = []
+    lost = {}
     for relative, file in images:
         place = place_of(relative.parts[:-1])
         if place is None:
-            lost.append(file)
+            lost.setdefault(relative.parts[:-1], []).append(file)
             continue
         row = dict(file=str(file), label=place.label, generator=place.subset * place.label)
         row |= dict(source=place.source, group=_group(relative, root, benchmark.grouping))
-        rows.append(row | dict(pair="", split=place.split))
+        rows.append(row | dict(pair="", split=place.split) | {_FOLDER: relative.parent.as_posix()})
     if lost:
-        more = f" and {len(lost) - 1} more" * (len(lost) > 1)
-        raise ValueError(
-            f"{show_path(lost[0])}{more}: no folder says whether real or generated; "
-            f"{benchmark.title} has {_form_of(benchmark)}"
-        )
+        _refuse(lost, benchmark)
     return rows, others
 
 # %% ../../nbs/lib/data/listing.ipynb #cc988d9f
@@ -284,7 +397,7 @@ def _list_reals(
     rows = []
     for relative, file in _in_natural_order(images, path if path.is_dir() else path.parent):
         row = dict(file=str(file), label=0, generator="", source=root)
-        row |= dict(group=_group(relative, root, grouping), pair="")
+        row |= {"group": _group(relative, root, grouping), "pair": "", _FOLDER: str(path)}
         rows.append(row | dict(split=split_named_by((root, *relative.parts[:-1]))))
     return rows, len(others)
 
@@ -295,32 +408,27 @@ def _mark_pairs(
     "The group's name where a group holds both classes"
     return frame.group.where(frame.groupby("group").label.transform("nunique") == 2, "")
 
-# %% ../../nbs/lib/data/listing.ipynb #d1cda772
-def _read_lines(
-    path: Path,  # CSV
-) -> tuple[list[str], list[tuple[int, list[str]]]]:  # header; line number and fields of each row
-    "The rows of a CSV file. Raises ValueError for a file that is none."
-    name = show_path(path)
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file, strict=True)
-            header = [column.strip() for column in next(reader, [])]
-            rows = [(reader.line_num, fields) for fields in reader if fields]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{name}: not a CSV file in UTF-8 ({error})") from None
-    if missing := sorted({"file", "label"} - set(header)):
-        form = "a manifest begins with a line of column names, at least file,label"
-        raise ValueError(f"{name}: column {' and '.join(missing)} missing; {form}")
-    if double := [column for column, count in Counter(header).items() if count > 1]:
-        raise ValueError(f"{name}: two columns are called {double[0]!r}")
-    if not rows:
-        raise ValueError(f"{name}: no images listed")
-    return header, rows
-
 # %% ../../nbs/lib/data/listing.ipynb #95ef9211
 _LABELS = {"real": 0, "0": 0, "fake": 1, "generated": 1, "1": 1}
 
 
+_NUMBERS = {"0.0": 0, "1.0": 1}  # as pandas writes them
+
+
+def _label_in(text: str) -> int | None:  # None: it is none
+    "A label of a manifest: one of _LABELS, or a word for it"
+    word = text.casefold()
+    return _LABELS.get(word, _NUMBERS.get(word, label_of(word)))
+
+# %% ../../nbs/lib/data/listing.ipynb #7d5fcbe4
+def _file_in(folder: Path, name: str) -> Path:
+    "The file that a manifest names; backslashes part folders unless there is a file with one"
+    file = folder / name
+    if "\\" not in name or file.is_file():
+        return file
+    return folder / name.replace("\\", "/")
+
+# %% ../../nbs/lib/data/listing.ipynb #4a8ae67b
 def _faults(
     given: dict[str, str],  # column → field
     file: Path,  # that the line names
@@ -330,10 +438,11 @@ def _faults(
     "What is wrong with one line of a manifest"
     name = show_path(given["file"])
     faults = []
-    if given["label"].casefold() not in _LABELS:
+    if _label_in(given["label"]) is None:
         faults.append(f"label {given['label']!r} is none of {', '.join(_LABELS)}")
     if not given["file"] or not file.is_file():
-        faults.append(f"no such file: {name or '(empty)'}")
+        here = "; paths start at the manifest's folder" if Path(given["file"]).is_file() else ""
+        faults.append(f"no such file: {name or '(empty)'}{here}")
     elif (first := first_line.setdefault(os.path.realpath(file), number)) != number:
         faults.append(f"{name} is already in line {first}")
     if given.get("split", "") not in ("", *SPLITS):
@@ -347,7 +456,7 @@ def _row_of(
     manifest: str,  # name of the manifest
 ) -> dict:
     "A row of the table, with what follows from the other fields where one is empty"
-    label = _LABELS[given["label"].casefold()]
+    label = _label_in(given["label"])
     source = given.get("source") or file.parent.name or manifest
     pair = given.get("pair", "")
     by_name = f"{manifest}/pair/{pair}" if pair else _group(Path(given["file"]), manifest, "stem")
@@ -366,16 +475,19 @@ def _list_manifest(
     if not path.is_file():
         form = "a manifest is a CSV file with the columns file and label"
         raise ValueError(f"{show_path(path)}: no such file; {form}")
-    header, lines = _read_lines(path)
+    header, lines = rows_of(path)
     rows = []
     wrong = []
     first_line = {}
     for number, fields in lines:
         if len(fields) != len(header):
-            wrong.append(f"line {number}: {len(fields)} fields instead of {len(header)}")
+            columns = ", ".join(header)
+            wrong.append(
+                f"line {number}: {len(fields)} fields instead of {len(header)} ({columns})"
+            )
             continue
-        given = dict(zip(header, (text.strip() for text in fields)))
-        file = path.parent / given["file"]
+        given = {column: field for column, field in zip(header, fields) if column}
+        file = _file_in(path.parent, given["file"])
         faults = _faults(given, file, first_line, number)
         wrong += faults
         if not faults:
@@ -389,18 +501,28 @@ def _list_manifest(
 LOSSLESS = frozenset(".bmp .pgm .png .ppm .tif .tiff".split())  # no lossy compression of their own
 LAYOUTS: dict[str, Callable] = {"classes": _list_tree, "flat": _list_tree, "csv": _list_manifest}
 
+# %% ../../nbs/lib/data/listing.ipynb #2b55b527
+def _folders_in(
+    frame: pd.DataFrame,  # one row an image, with the column _FOLDER for sets in folders
+) -> dict[str, str]:  # folder → "real" or generator
+    "What each folder was taken for"
+    if _FOLDER not in frame.columns:
+        return {}
+    firsts = frame[[_FOLDER, "generator"]].dropna().drop_duplicates()
+    return {folder: generator or "real" for folder, generator in firsts.to_numpy()}
+
 # %% ../../nbs/lib/data/listing.ipynb #aed3faf0
 def read_dataset(
     path: str | Path,  # folder of the set, or CSV manifest
     name: str = "folder",  # of BENCHMARKS; a CSV file is read as "csv" in any case
     reals: str | Path | None = None,  # folder of photographs to add as the real class
-) -> pd.DataFrame:  # one row an image; attrs["others"] counts files that are no images
+) -> pd.DataFrame:  # one row an image; attrs: other files, and what each folder was taken for
     """List a set of images as one table, in natural order; nothing is decoded.
 
     Raises ImageError or ValueError, which name the folder or the line, and what was expected."""
     path = Path(path)
     reals = None if reals is None else Path(reals)
-    is_manifest = path.suffix.lower() == ".csv" and path.is_file()
+    is_manifest = path.suffix.lower() in (".csv", ".tsv", ".txt") and path.is_file()
     benchmark = benchmark_of("csv" if is_manifest else name)
     rows, others = LAYOUTS[benchmark.layout](path, benchmark, reals)
     if not rows:
@@ -412,6 +534,9 @@ def read_dataset(
     frame = pd.DataFrame(rows)
     if benchmark.paired:
         frame["pair"] = _mark_pairs(frame)
-    frame = check_frame(frame[[*COLUMNS, *(c for c in frame.columns if c not in COLUMNS)]])
+    folders = _folders_in(frame)
+    rest = [c for c in frame.columns if c not in (*COLUMNS, _FOLDER)]
+    frame = check_frame(frame[[*COLUMNS, *rest]])
     frame.attrs = {"others": others, "benchmark": benchmark.name, "path": str(path)}
+    frame.attrs["folders"] = folders
     return frame

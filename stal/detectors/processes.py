@@ -6,6 +6,8 @@
 __all__ = ['process_count', 'first_row', 'whole_batch']
 
 # %% ../../nbs/lib/detectors/processes.ipynb #f8f7ceac
+import warnings
+
 import torch
 from torch import Tensor
 
@@ -34,6 +36,7 @@ def whole_batch(
         return features, label
     from torch.distributed.nn.functional import all_gather
 
-    everyone = all_gather(features.float().contiguous())
-    labels = all_gather(label.contiguous())
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):  # it moves in torch
+        everyone = all_gather(features.float().contiguous())
+        labels = all_gather(label.contiguous())
     return torch.cat(list(everyone)), torch.cat(list(labels))

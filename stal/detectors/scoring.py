@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..core.images import check_levels
 from .contract import Detector
 
 # %% ../../nbs/lib/detectors/scoring.ipynb #a9d2d593
@@ -40,9 +41,11 @@ def score(
     images: Tensor,  # [N, 3, H, W], uint8, or float in [0, 1]
     batch: int = 16,  # scored at a time; few fit into a CPU's cache
 ) -> Tensor:  # [N], logits, on the CPU
-    "Verdicts on images. Raises ValueError, which names the images, where they are not finite."
+    "Verdicts on images. Raises ValueError, which names those out of range or without a verdict."
     if not len(images):
         return torch.zeros(0)
+    if images.is_floating_point():
+        check_levels(images)
     device = next((p.device for p in detector.parameters()), torch.device("cpu"))
     training = detector.training
     detector.eval()

@@ -64,7 +64,7 @@ class NPR(nn.Module):
 
     def __init__(
         self,
-        gain: float = 2 / 3,  # the authors'
+        gain: float = 2 / 3,  # the authors', of a normalised image
     ):
         super().__init__()
         self.gain = gain

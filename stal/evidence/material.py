@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..core.degradations import jpeg
-from ..core.images import bytes_of, find_images, read_image
+from ..core.images import bytes_of, find_images, read_header, read_image
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, centre_crop, grid_crops, random_crops
 from ..data.pairs import Pairs, match_jpeg, pair_up
@@ -369,7 +369,7 @@ def native_and_binned(
 # %% ../../nbs/lib/evidence/material.ipynb #96116645
 def _collected(frame: pd.DataFrame, size: int) -> tuple[Tensor, pd.DataFrame]:
     squares = [bytes_of(centre_crop(read_image(f), size)) for f in tqdm(frame.file, desc="reading")]
-    png = [Path(f).suffix.lower() == ".png" for f in frame.file]
+    png = [read_header(f).format == "PNG" for f in frame.file]
     table = frame[["label", "generator", "source", "group", "pair"]].assign(png=png)
     return torch.stack(squares), table.reset_index(drop=True)
 

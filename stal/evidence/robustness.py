@@ -155,6 +155,10 @@ class Remembering(nn.Module):
         self.seen = [*self.seen[-1:], (images, features)]
         return features
 
+    def unchecked(self, images: Tensor) -> Tensor:
+        "Of images that may leave [0, 1], as noise makes them; not remembered"
+        return self.encoder.unchecked(images)
+
 # %% ../../nbs/lib/evidence/robustness.ipynb #357fe264
 def share_encoders(
     detectors: Iterable[Detector],  # changed in place: to be scored, not to be stored

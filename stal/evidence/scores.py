@@ -100,7 +100,7 @@ def read_study(
 # %% ../../nbs/lib/evidence/scores.ipynb #1333a5d7
 RELATIVES = {"vae": ("latent_diffusion",)}  # it ends in the same decoder
 
-
+# %% ../../nbs/lib/evidence/scores.ipynb #dce43cc3
 def tested_on(
     table: pd.DataFrame,  # of the test images
     family: str,  # generators that were trained on, with + between them

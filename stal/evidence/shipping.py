@@ -444,9 +444,9 @@ def _track(
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #590b9359
 def _lossless(frame: pd.DataFrame) -> pd.DataFrame:
-    from stal.data.listing import LOSSLESS
+    from stal.core.images import is_lossless
 
-    return frame[[Path(f).suffix.lower() in LOSSLESS for f in frame.file]]
+    return frame[[is_lossless(f) for f in frame.file]]
 
 
 def _tracks(frame: pd.DataFrame) -> dict[str, tuple]:  # name → rows, quality, flags of the command

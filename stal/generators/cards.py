@@ -227,7 +227,7 @@ def training_entry(
 # %% ../../nbs/lib/generators/cards.ipynb #2407e7a2
 def save_generator(
     training: MemberTraining,  # finished
-    folder: Path | None = None,  # default: the zoo's
+    folder: str | Path | None = None,  # default: the zoo's
 ) -> dict:  # the card
     "Write the averaged weights in 16 bits and the card, measured on what was written"
     recipe = training.recipe
@@ -255,10 +255,10 @@ def save_generator(
 # %% ../../nbs/lib/generators/cards.ipynb #d0571707
 def same_photographs(
     photographs: TrainingSet,
-    folder: Path,  # of the members that learn from them
+    folder: str | Path,  # of the members that learn from them
 ) -> None:
     "Raise ValueError if the members of a folder learned from other photographs"
-    path = folder / "photographs.json"
+    path = Path(folder) / "photographs.json"
     other = storage.read_card(path).get("sha256") if path.exists() else photographs.digest
     if other != photographs.digest:
         raise ValueError(
@@ -269,13 +269,14 @@ def same_photographs(
 # %% ../../nbs/lib/generators/cards.ipynb #8dbd0e8b
 def describe(
     photographs: TrainingSet,
-    folder: Path,  # of the members that learn from them
+    folder: str | Path,  # of the members that learn from them
     crops: int = 4,  # of each photograph
 ) -> dict:  # what photographs.json says
     """Write what the photographs measure: photographs.json and photographs.safetensors.
 
     Raises ValueError if the folder belongs to other photographs.
     """
+    folder = Path(folder)
     same_photographs(photographs, folder)
     card = {
         "source": photographs.source,
@@ -295,7 +296,7 @@ def describe(
 
 # %% ../../nbs/lib/generators/cards.ipynb #c3a4b496
 def learned_from(
-    folder: Path | None = None,  # of the members; default: the zoo's
+    folder: str | Path | None = None,  # of the members; default: the zoo's
 ) -> Tensor:  # [photographs, crops, RINGS], decades
     "Profiles of the photographs that the members learned from. Raises like `storage.read`."
-    return storage.read((folder or zoo_folder()) / "photographs.safetensors")[0]["profiles"]
+    return storage.read(Path(folder or zoo_folder()) / "photographs.safetensors")[0]["profiles"]

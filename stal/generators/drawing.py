@@ -83,6 +83,8 @@ def psnr(
 
 # %% ../../nbs/lib/generators/drawing.ipynb #efb3cf5d
 PACKAGE = Path(stal.__file__).parent
+
+
 SOURCES = {path: path.read_bytes() for path in PACKAGE.rglob("*.py")}  # as this process has them
 
 
@@ -95,7 +97,7 @@ def source_of(
         raise FileNotFoundError(f"{module}: not a module of stal")
     return SOURCES[path]
 
-
+# %% ../../nbs/lib/generators/drawing.ipynb #ec2eae40
 def is_module(
     name: str,  # that something was imported from, or by
 ) -> bool:
@@ -130,7 +132,7 @@ def modules_behind(
         waiting |= imports_of(module) - behind
     return sorted(behind)
 
-
+# %% ../../nbs/lib/generators/drawing.ipynb #08a08687
 def code_digest(
     name: str,  # of the member
 ) -> str:  # SHA-256, hexadecimal
@@ -168,7 +170,7 @@ def serves(
 # %% ../../nbs/lib/generators/drawing.ipynb #3a033814
 Images = tuple[Tensor, list[str]]  # as `draw` gives them
 
-
+# %% ../../nbs/lib/generators/drawing.ipynb #faa48c45
 def kept_images(
     folder: Path,  # of the cache
     stem: str,  # of the files' names

@@ -7,7 +7,7 @@ __all__ = ['ARRAYS', 'MAGIC', 'HALF', 'Options', 'OPERATIONS', 'MODES', 'Builder
            'parse_layer', 'read_layers', 'Weights', 'plain', 'tagged', 'fused_activation', 'convolution',
            'deconvolution', 'linear', 'prelu', 'Constant', 'constant', 'Arithmetic', 'arithmetic', 'WeightedSum',
            'weighted_sum', 'Join', 'Cut', 'cut', 'enlargement', 'check_options', 'Network', 'read_network',
-           'upsampling', 'activations', 'ncnn_output']
+           'upsampling', 'activation_names', 'activations', 'ncnn_output']
 
 # %% ../../nbs/lib/generators/ncnn.ipynb #90bf3575
 import struct
@@ -37,7 +37,7 @@ class Layer:
 
 ARRAYS = -23300  # keys from here downwards hold arrays
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #e46711fe
 def _option(text: str) -> tuple[int, float | list[float]]:  # parameter, and value
     key, _, value = text.partition("=")
     if int(key) > ARRAYS:
@@ -53,7 +53,8 @@ def parse_layer(
 ) -> Layer:
     "Take a line apart. Raises ValueError for one that is not of this format."
     kind, name, inputs, outputs, *rest = line.split()
-    first, second = int(inputs), int(inputs) + int(outputs)
+    first = int(inputs)
+    second = first + int(outputs)
     if len(rest) < second:
         raise ValueError(f"{inputs} inputs and {outputs} outputs are announced")
     options = dict(_option(text) for text in rest[second:])
@@ -62,7 +63,7 @@ def parse_layer(
 # %% ../../nbs/lib/generators/ncnn.ipynb #7ceb3e95
 MAGIC = "7767517"  # first line of every .param file
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #370ea208
 def read_layers(
     file: str | Path,  # .param
 ) -> list[Layer]:
@@ -82,7 +83,7 @@ def read_layers(
 # %% ../../nbs/lib/generators/ncnn.ipynb #0eca2a36
 HALF = 0x01306B47  # tag of 16-bit weights
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #773da831
 class Weights:
     "A .bin file, read from its beginning to its end"
 
@@ -100,8 +101,9 @@ class Weights:
         "The next bytes. Raises ValueError if the file ends before."
         if len(self.left) < size:
             raise ValueError(f"{show_path(self.file)}: truncated, {size} more bytes are needed")
-        part, self.left = self.left[:size], self.left[size:]
-        return bytes(part)
+        part = bytes(self.left[:size])
+        self.left = self.left[size:]
+        return part
 
 # %% ../../nbs/lib/generators/ncnn.ipynb #a85c3f41
 def plain(
@@ -112,7 +114,7 @@ def plain(
     size = int(np.prod(shape))
     return torch.from_numpy(np.frombuffer(weights.take(4 * size), "<f4").copy()).view(shape)
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #4382b51b
 def tagged(
     weights: Weights,
     *shape: int,
@@ -142,7 +144,7 @@ def fused_activation(
         return nn.LeakyReLU(options[10][0])
     return {0: lambda: None, 1: nn.ReLU, 4: nn.Sigmoid}[number]()
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #43aebbad
 def _followed(layer: nn.Module, options: Options) -> nn.Module:
     activation = fused_activation(options)
     return layer if activation is None else nn.Sequential(layer, activation)
@@ -153,7 +155,7 @@ def _fill(layer: nn.Module, weight: Tensor, weights: Weights, bias: bool) -> nn.
     layer.bias = nn.Parameter(plain(weights, layer.bias.numel())) if bias else None
     return layer
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #be38b7a3
 def convolution(
     options: Options,  # 0: channels, 1: kernel, 3: stride, 4: padding, 5: bias, 6: all weights
     weights: Weights,
@@ -161,7 +163,8 @@ def convolution(
     "Convolution, with its activation"
     channels, side, size = (int(options[k]) for k in (0, 1, 6))
     given = size // (channels * side * side)
-    stride, padding = int(options.get(3, 1)), int(options.get(4, 0))
+    stride = int(options.get(3, 1))
+    padding = int(options.get(4, 0))
     layer = nn.Conv2d(given, channels, side, stride, padding)
     weight = tagged(weights, channels, given, side, side)
     return _followed(_fill(layer, weight, weights, bool(options.get(5, 0))), options)
@@ -174,7 +177,8 @@ def deconvolution(
     "Transposed convolution, with its activation"
     channels, side, size = (int(options[k]) for k in (0, 1, 6))
     given = size // (channels * side * side)
-    stride, padding = int(options.get(3, 1)), int(options.get(4, 0))
+    stride = int(options.get(3, 1))
+    padding = int(options.get(4, 0))
     layer = nn.ConvTranspose2d(given, channels, side, stride, padding)
     weight = tagged(weights, channels, given, side, side).transpose(0, 1).contiguous()
     return _followed(_fill(layer, weight, weights, bool(options.get(5, 0))), options)
@@ -185,14 +189,15 @@ def linear(
     weights: Weights,
 ) -> nn.Module:
     "A linear layer over channels, with its activation; its output stays [B, channels, 1, 1]"
-    channels, size = int(options[0]), int(options[2])
+    channels = int(options[0])
+    size = int(options[2])
     given = size // channels
     layer = nn.Linear(given, channels)
     weight = tagged(weights, channels, given)
     body = _followed(_fill(layer, weight, weights, bool(options.get(1, 0))), options)
     return nn.Sequential(nn.Flatten(), body, nn.Unflatten(1, (channels, 1, 1)))
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #e022e72b
 def prelu(
     options: Options,  # 0: slopes, one of each channel
     weights: Weights,
@@ -216,7 +221,7 @@ class Constant(nn.Module):
     def forward(self) -> Tensor:
         return self.value
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #b61a0285
 def constant(
     options: Options,  # 0: width, 1: height, 2: channels
     weights: Weights,
@@ -234,7 +239,7 @@ OPERATIONS = {  # ncnn's number → of two maps
     7: lambda a, b: b - a,
 }
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #ada4dc1e
 class Arithmetic(nn.Module):
     "An operation of two maps, or of a map and a number"
 
@@ -250,7 +255,7 @@ class Arithmetic(nn.Module):
     def forward(self, a: Tensor, b: Tensor | None = None) -> Tensor:
         return self.operation(a, a.new_tensor(self.scalar) if b is None else b)
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #a6535083
 def arithmetic(options: Options, _: Weights) -> nn.Module:
     "0: operation, 1: with a number, 2: the number"
     return Arithmetic(int(options.get(0, 0)), options.get(2, 0.0) if options.get(1) else None)
@@ -270,7 +275,7 @@ class WeightedSum(nn.Module):
         coefficients = self.coefficients or [1.0] * len(maps)
         return sum(c * m for c, m in zip(coefficients, maps, strict=True))
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #4c5bbbda
 def weighted_sum(options: Options, _: Weights) -> nn.Module:
     "0: operation, which must be 1, the sum; 1: coefficients"
     one_of("operation of an Eltwise layer", int(options.get(0, 0)), (1,))
@@ -283,7 +288,7 @@ class Join(nn.Module):
     def forward(self, *maps: Tensor) -> Tensor:
         return torch.cat(maps, dim=1)
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #0ccb9d74
 class Cut(nn.Module):
     "A part of a map: from given places to given places, or as large as another map"
 
@@ -315,7 +320,7 @@ def cut(options: Options, _: Weights) -> nn.Module:
 
 MODES = {1: "nearest", 2: "bilinear", 3: "bicubic"}
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #b188b6a0
 def enlargement(options: Options, _: Weights) -> nn.Module:
     "0: mode, 1 and 2: factors of height and width"
     mode = MODES[one_of("mode of an Interp layer", int(options[0]), MODES)]
@@ -325,6 +330,7 @@ def enlargement(options: Options, _: Weights) -> nn.Module:
 # %% ../../nbs/lib/generators/ncnn.ipynb #d8520661
 Builder = Callable[[Options, Weights], nn.Module]
 
+# %% ../../nbs/lib/generators/ncnn.ipynb #e0b20788
 KINDS: dict[str, Builder] = {
     "Input": lambda options, weights: nn.Identity(),
     "Split": lambda options, weights: nn.Identity(),  # the same map for several layers
@@ -357,7 +363,7 @@ EXPECTED = {  # kind → option → the values that are understood
     "Interp": {6: (0,)},
 }
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #f2da81c1
 def check_options(
     layer: Layer,
 ) -> None:
@@ -433,7 +439,7 @@ def _upsampling_of(layer: Layer) -> str | None:
         return f"transposed convolution {options[1]:g}, stride {options.get(3, 1):g}"
     return None
 
-
+# %% ../../nbs/lib/generators/ncnn.ipynb #42a70012
 def upsampling(
     network: Network,
 ) -> list[str]:  # in order
@@ -444,12 +450,25 @@ def upsampling(
 
 POINTWISE = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.SiLU)  # sigmoids belong to attention
 
+# %% ../../nbs/lib/generators/ncnn.ipynb #c1d2df10
+def activation_names(
+    network: nn.Module,
+) -> list[str]:  # in the order in which they act
+    "Where the pointwise activations of its image path are; those of attention act on one number"
+    gates = []
+    for name, part in network.named_modules():
+        if isinstance(part, nn.Sequential) and isinstance(part[0], nn.Linear):
+            gates.append(f"{name}.")
+    names = [name for name, part in network.named_modules() if isinstance(part, POINTWISE)]
+    return [name for name in names if not name.startswith(tuple(gates))]
 
+# %% ../../nbs/lib/generators/ncnn.ipynb #ea9cd714
 def activations(
     network: nn.Module,
-) -> Counter:  # name → how many
+) -> Counter:  # name of the kind → how many
     "The pointwise activations of its image path"
-    return Counter(type(m).__name__ for m in network.modules() if isinstance(m, POINTWISE))
+    parts = (network.get_submodule(name) for name in activation_names(network))
+    return Counter(type(part).__name__ for part in parts)
 
 # %% ../../nbs/lib/generators/ncnn.ipynb #3a28a88d
 def ncnn_output(

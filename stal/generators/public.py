@@ -115,11 +115,11 @@ class TinyAutoencoder(Reworker):
 
 # %% ../../nbs/lib/generators/public.ipynb #55d78821
 def load_tiny(
-    folder: Path,
+    folder: str | Path,
     name: str,  # files NAME_encoder.safetensors and NAME_decoder.safetensors
 ) -> TinyAutoencoder:  # ready to reconstruct
     "A tiny autoencoder. Raises FileNotFoundError or ValueError, which name the file."
-    files = {half: folder / f"{name}_{half}.safetensors" for half in ("encoder", "decoder")}
+    files = {half: Path(folder) / f"{name}_{half}.safetensors" for half in ("encoder", "decoder")}
     first = storage.read(files["decoder"])[0].get("1.weight")
     if first is None:
         reason = "weights of another network (no tensor 1.weight)"
@@ -145,11 +145,12 @@ class DiffusersAutoencoder(Reworker):
 
 # %% ../../nbs/lib/generators/public.ipynb #317243ea
 def load_diffusers(
-    config: Path,  # config.json of a model's folder
+    config: str | Path,  # config.json of a model's folder
 ) -> DiffusersAutoencoder | None:  # None: a model of another kind
     "An autoencoder saved by diffusers. Raises ValueError or ImportError, which name the file."
+    config = Path(config)
     try:
-        kind = json.loads(config.read_text()).get("_class_name")
+        kind = json.loads(config.read_text(encoding="utf-8")).get("_class_name")
     except (ValueError, AttributeError):
         raise ValueError(f"{show_path(config)}: not a configuration of diffusers") from None
     if kind != "AutoencoderKL":

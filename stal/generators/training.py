@@ -161,7 +161,7 @@ def identity(self: MemberTraining) -> dict[str, str]:  # what a checkpoint must 
         "recipe": recipe,
     }
 
-
+# %% ../../nbs/lib/generators/training.ipynb #cda05591
 @patch
 def networks(self: MemberTraining) -> dict[str, nn.Module]:  # by the part of the checkpoint
     "All networks that a step changes"
@@ -182,7 +182,7 @@ def save(
     progress = {"done": str(self.done), "seconds": str(self.seconds)}
     storage.write_checkpoint(path, parts, self.identity(), progress)
 
-
+# %% ../../nbs/lib/generators/training.ipynb #1f79b110
 @patch
 def load(
     self: MemberTraining,

@@ -32,7 +32,7 @@ class Source:
     licence: str  # of the package
     weights: str  # what the package states of the weights
 
-
+# %% ../../nbs/lib/generators/wild.ipynb #8197eb46
 @dataclass(frozen=True)
 class Entry:
     "A network of the list"
@@ -43,7 +43,7 @@ class Entry:
     factor: int  # output pixels per input pixel along one side
     adds: bool = False  # it gives what is to be added to its input, enlarged by repetition
 
-
+# %% ../../nbs/lib/generators/wild.ipynb #16ef3200
 @lru_cache(maxsize=1)
 def read_list() -> tuple[dict[str, Source], dict[str, Entry]]:  # by name
     "Packages and networks of data/wild.yml. Raises ValueError, which names what is wrong in it."
@@ -59,7 +59,7 @@ def read_list() -> tuple[dict[str, Source], dict[str, Entry]]:  # by name
 # %% ../../nbs/lib/generators/wild.ipynb #b2c3a72a
 INSTALL = "pip install 'stal[wild]'"
 
-
+# %% ../../nbs/lib/generators/wild.ipynb #1544f52c
 def package_folder(
     package: str,  # its name on the Python index
     source: Source,
@@ -131,7 +131,7 @@ class Enlarger(nn.Module):
         made = self.network(padded)[..., :height, :width]
         return made + enlarged(images, self.factor, "nearest") if self.adds else made
 
-
+# %% ../../nbs/lib/generators/wild.ipynb #e0209ac3
 def enlarged(
     images: Tensor,  # [B, 3, H, W]
     factor: int,

@@ -10,6 +10,7 @@ __all__ = ['SIDE', 'HISTORIES', 'crops_of', 'embedded_crops', 'folder_crops', 'e
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,9 +22,9 @@ from ..core.images import bytes_of, find_images, read_image
 from ..core.parallel import run_tasks
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, grid_crops
-from .cards import compare_tails, curve_entry, group_means, rounded, with_interval
+from .cards import curve_entry, group_means, rounded, with_interval
 from .detection import grouped_aucs, tails_by_group
-from .interventions import tail_level
+from .interventions import MEASURES, tail_measures
 from .wild import enlarged, load_wild, wild_card
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #bddd98f6
@@ -39,7 +40,7 @@ def crops_of(
     chosen = torch.linspace(0, len(squares) - 1, min(most, len(squares)))
     return squares[chosen.round().long()]
 
-
+# %% ../../nbs/lib/generators/wild_tails.ipynb #3a356f18
 def embedded_crops() -> tuple[
     Tensor, list[str]
 ]:  # [N, 3, SIDE, SIDE] in [0, 1], photograph of each
@@ -74,7 +75,7 @@ def eight_bits(
     "Clipped and rounded, as a file would hold it"
     return x.clamp(0, 1).mul(255).round().div(255)
 
-
+# %% ../../nbs/lib/generators/wild_tails.ipynb #1139bb20
 def reduced(
     images: Tensor,  # [N, 3, SIDE, SIDE] in [0, 1]
     factor: int,
@@ -85,7 +86,7 @@ def reduced(
     smaller = F.interpolate(images, scale_factor=1 / factor, mode="bicubic", antialias=True)
     return eight_bits(smaller)
 
-
+# %% ../../nbs/lib/generators/wild_tails.ipynb #40ee5299
 @torch.no_grad()
 def outputs(
     model: nn.Module,  # images [B, 3, H, W] to larger ones
@@ -103,7 +104,7 @@ HISTORIES: dict[str, Callable[[Tensor], Tensor]] = {
     "jpeg 75": lambda images: jpeg(bytes_of(images), 75).float() / 255,
 }
 
-
+# %% ../../nbs/lib/generators/wild_tails.ipynb #ff16d651
 def tails_over(
     made: Tensor,  # [N, 3, H, W] in [0, 1]
     other: Tensor,  # what they are compared with, likewise
@@ -113,8 +114,8 @@ def tails_over(
     found = {}
     for name, change in HISTORIES.items():
         profiles = tuple(group_means(change(side), groups) for side in (made, other))
-        level = [float(v) for v in with_interval(tail_level, *profiles, pairs=True)]
-        found[name] = rounded(compare_tails(*profiles, pairs=True) | {"level": level})
+        ends = np.stack(with_interval(tail_measures, *profiles, pairs=True), -1)
+        found[name] = rounded(dict(zip(MEASURES, ends.tolist())))
     return found
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #1a63c552
@@ -136,7 +137,7 @@ def measure_network(
     return {
         "over": found,
         "auc": rounded(grouped_aucs(*single, pairs=True)),
-        "curve": {key: [round(v, 3) for v in values] for key, values in curve.items()},
+        "curve": [round(v, 3) for v in curve["mean"]],
     }
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #96076b8c
@@ -146,7 +147,7 @@ def _measure_one(crops: tuple[Tensor, list[str]], name: str, file: Path) -> None
     found |= measure_network(model, model.factor, *crops)
     storage.write_files({file: storage.card_text(found)})
 
-
+# %% ../../nbs/lib/generators/wild_tails.ipynb #d5720b13
 def measure_wild(
     names: list[str],  # of data/wild.yml
     crops: tuple[Tensor, list[str]],  # of `embedded_crops` or `folder_crops`

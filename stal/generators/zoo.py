@@ -69,7 +69,7 @@ def recipe_of(
 # %% ../../nbs/lib/generators/zoo.ipynb #fb73cdf0
 def untrained(
     name: str,  # of a member
-    folder: Path | None = None,  # of the member that it builds on; default: the zoo's
+    folder: str | Path | None = None,  # of the member that it builds on; default: the zoo's
 ) -> nn.Module:
     "A member with random weights"
     recipe = recipe_of(name)
@@ -86,7 +86,7 @@ NEEDED = ("built_on", "measured", "sha256", "training")  # what every card holds
 
 def read_card(
     name: str,  # of the member
-    folder: Path | None = None,  # default: the zoo's
+    folder: str | Path | None = None,  # default: the zoo's
 ) -> dict:
     "A member's card. Raises FileNotFoundError or ValueError, which name the file."
     recipe_of(name)
@@ -99,7 +99,7 @@ def read_card(
 # %% ../../nbs/lib/generators/zoo.ipynb #96f02c3f
 def fill(
     model: nn.Module,  # untrained
-    path: Path,  # of its weights
+    path: str | Path,  # of its weights
 ) -> nn.Module:  # the same, ready to draw
     "Put a file's weights into a member. Raises ValueError, which names it, if they do not fit."
     tensors, _ = storage.read(path)
@@ -110,7 +110,7 @@ def fill(
 # %% ../../nbs/lib/generators/zoo.ipynb #f12c1b79
 def load_generator(
     name: str,  # of the member
-    folder: Path | None = None,  # with weights and card; default: the zoo's
+    folder: str | Path | None = None,  # with weights and card; default: the zoo's
 ) -> nn.Module:  # ready to draw
     """A trained member.
 

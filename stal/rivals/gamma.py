@@ -336,10 +336,12 @@ def forward(self: Gamma, images: Tensor) -> Tensor:  # [B]
 def dice_loss(
     share: Tensor,  # [B, H, W], from 0 to 1
     target: Tensor,  # [B, H, W], likewise
+    squared: bool = False,  # squares in the sum, as Milletari et al. published it
 ) -> Tensor:  # from 0 to 1
-    "One minus twice the overlap over the sum, with 1 added to both (Milletari et al. 2016)"
+    "One minus twice the overlap over the sum, with 1 added to both (after Milletari et al. 2016)"
     overlap = (share * target).sum((1, 2))
-    both = share.sum((1, 2)) + target.sum((1, 2))
+    power = 2 if squared else 1
+    both = share.pow(power).sum((1, 2)) + target.pow(power).sum((1, 2))
     return (1 - (2 * overlap + 1) / (both + 1)).mean()
 
 # %% ../../nbs/37_gamma.ipynb #f06b8525

@@ -64,10 +64,14 @@ class Encoder(nn.Module):
     def train(self, mode: bool = True) -> "Encoder":
         return super().train(False)
 
-    @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:  # [B, 3, H, W] to [B, width]
         "The features. Raises TypeError or ValueError for images that it cannot take."
         check_images(images, self.body.least, self.body.multiple)
+        return self.unchecked(images)
+
+    @torch.no_grad()
+    def unchecked(self, images: Tensor) -> Tensor:  # [B, 3, H, W] to [B, width]
+        "The features of images whose values may leave [0, 1], as noise makes them"
         return self.body(self.front(images)).float()
 
 # %% ../../nbs/32_univfd.ipynb #b9f3947a

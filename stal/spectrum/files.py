@@ -16,7 +16,7 @@ from fastcore.basics import patch
 from torch import Tensor
 
 from ..core.compat import threads
-from ..core.images import ImageError, read_pixels, to_image
+from ..core.images import ImageError, paths_of, read_pixels, to_image
 from ..core.intervals import interval_around
 from ..core.reading import read_ahead
 from .profile import radial_profile, to_planes
@@ -94,7 +94,7 @@ def interval(
 
 # %% ../../nbs/lib/spectrum/files.ipynb #8e8ba364
 def read_planes(
-    path: Path,  # of an image file
+    path: str | Path,  # of an image file
     crop: int,  # side of the central square in pixels
     colour: str,  # of COLOURS
 ) -> Tensor | ImageError:  # [C, 1, crop, crop], or what is wrong with the file
@@ -120,7 +120,7 @@ def profiles_of_batch(
 
 # %% ../../nbs/lib/spectrum/files.ipynb #e66debb4
 def profile_files(
-    paths: Iterable[Path],  # image files
+    paths: str | Path | Iterable[str | Path],  # image files
     crop: int = 256,  # side of the central crop that is measured, in pixels
     colour: str = "luma",  # of COLOURS
     workers: int = 2,  # decoding threads
@@ -133,6 +133,8 @@ def profile_files(
         raise ValueError(f"crop, workers and batch must be at least 1, not {given}")
     read = partial(read_planes, crop=crop, colour=colour)
     one_thread = partial(torch.set_num_threads, 1)
-    for pairs in read_ahead(paths, read, workers, batch, ahead=1, start_thread=one_thread):
+    for pairs in read_ahead(
+        paths_of(paths), read, workers, batch, ahead=1, start_thread=one_thread
+    ):
         names, planes = zip(*pairs)
         yield from zip(names, profiles_of_batch(planes, options))

@@ -6,7 +6,7 @@
 __all__ = ['Measurement', 'measure_files', 'photograph_profiles']
 
 # %% ../../nbs/lib/spectrum/measuring.ipynb #36a665e0
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..core.images import ImageError
+from ..core.images import ImageError, paths_of
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, centre_crop
 from .files import profile_files
@@ -30,6 +30,7 @@ class Measurement:
     profiles: np.ndarray = field(default_factory=lambda: np.zeros((0, 64)))  # [N, n_bins]
     statistics: dict[str, list[float]] = field(default_factory=dict)  # name → of each file
     failures: list[str] = field(default_factory=list)  # one line each
+    interrupted: bool = False  # by Ctrl-C, so that files are missing
 
     @property
     def rows(self) -> list[dict]:
@@ -42,21 +43,26 @@ class Measurement:
 
 # %% ../../nbs/lib/spectrum/measuring.ipynb #dc483bc7
 def measure_files(
-    paths: Sequence[Path],  # image files
+    paths: str | Path | Iterable[str | Path],  # image files
     crop: int,  # side in pixels of the central square that is measured
     colour: str,  # more than one plane is averaged
     progress: bool = False,  # show a bar
 ) -> Measurement:
-    "Profile and tail statistics of each file. Raises ValueError for an unknown colour."
+    "Profile and tail statistics of each file, until Ctrl-C. Raises ValueError for a colour."
+    paths = list(paths_of(paths))
     result = Measurement()
     profiles = []
     bar = {"total": len(paths), "unit": "file", "leave": False, "disable": not progress}
-    for path, profile in tqdm(profile_files(paths, crop, colour=colour), **bar):
-        if isinstance(profile, ImageError):
-            result.failures.append(str(profile))
-        else:
-            result.names.append(show_path(path))
-            profiles.append(profile.mean(0))
+    try:
+        for path, profile in tqdm(profile_files(paths, crop, colour=colour), **bar):
+            if isinstance(profile, ImageError):
+                result.failures.append(str(profile))
+            else:
+                profiles.append(profile.mean(0))
+                result.names.append(show_path(path))
+    except KeyboardInterrupt:  # what was measured is kept
+        result.interrupted = True
+        profiles = profiles[: len(result.names)]
     if profiles:
         stack = torch.stack(profiles).double()
         values = {"exponent": fit_power_law(stack).exponent, **tail_statistics(stack)}

@@ -72,7 +72,7 @@ def select(
 # %% ../../nbs/lib/tools/chapters.ipynb #fc034056
 FIRST = ("02_spectrum", "03_tail", "05_zoo", "13_training", "04_harmonics")
 
-
+# %% ../../nbs/lib/tools/chapters.ipynb #dcf917e3
 def turns(
     names: list[str],  # to run
     usual: dict[str, float],  # notebook → seconds it usually takes
@@ -101,7 +101,7 @@ class Request:
 # %% ../../nbs/lib/tools/chapters.ipynb #6016acb6
 DEFAULT_PROFILE = "laptop"  # the defaults in the notebooks' parameters cells
 
-
+# %% ../../nbs/lib/tools/chapters.ipynb #c278a232
 def run_label(
     request: Request,
 ) -> str:  # a folder's name
@@ -182,7 +182,7 @@ def files_of(
     "Files of a figure or table"
     return [entry[kind] for kind in KINDS if kind in entry]
 
-
+# %% ../../nbs/lib/tools/chapters.ipynb #e58c0e6b
 def settle(
     before: dict,  # what `forget` returned
     passed: bool,  # whether the chapter ran to its end
@@ -382,7 +382,7 @@ def summary(
 # %% ../../nbs/lib/tools/chapters.ipynb #a4e30e64
 MANY = 4  # chapters, from which on it pays to import the libraries once (`lib/tools/warm`)
 
-
+# %% ../../nbs/lib/tools/chapters.ipynb #c4d88149
 def reproduce(
     request: Request = Request(),
     root: Path | None = None,  # the project; default: the one around the working folder

@@ -36,7 +36,7 @@ def write_project(
 ) -> Path:  # the same folder
     "A miniature project: two chapters succeed, one of them slowly; one fails, dies or never ends"
     (root / "nbs").mkdir()
-    (root / "settings.ini").touch()
+    (root / "settings.ini").write_text("[DEFAULT]\nlib_name = stal\n")
     write_chapter(root, "05_typed", "print(rate, label)", parameters=TYPED)
     write_chapter(root, "10_good", *GOOD)
     write_chapter(root, "20_failing", "x = 1", "raise ValueError('the capacitor is empty')", "1")

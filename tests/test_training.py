@@ -22,7 +22,7 @@ from stal.detectors.student import build_student
 
 BIN = Path(sys.executable).parent
 ONE = {"generators": ["vae"]}  # pairs of one generator are made in a third of the time
-SHORT = {"data": ONE, "batches": {"pairs": 4}, "training": {"steps": 24, "every": 4}}
+SHORT = {"data": ONE, "batches": {"pairs": 4}, "training": {"steps": 16, "every": 8}}
 
 
 def command(folder, config, output, launcher=(BIN / "stal",)):
@@ -71,7 +71,7 @@ def test_two_processes_train_to_the_curve_of_one(tmp_path):
     config = {
         "data": ONE,
         "batches": {"pairs": 8},
-        "training": {"steps": 12, "every": 2, "bfloat16": False},
+        "training": {"steps": 12, "every": 6, "bfloat16": False},
         "teacher": {"dropout": 0.0},
     }
     options = "--num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no"

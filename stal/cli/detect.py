@@ -110,11 +110,12 @@ def _introduce(card: Mapping, limits) -> list[str]:  # paragraphs
     first += f"generated from {limits.generated:.2f}, photograph up to {limits.photograph:.2f}"
     if limits.photograph < limits.generated:
         first += ", unsure in between"
-    decisions = (card.get("measured") or {}).get("decisions")
-    if decisions is None or limits._asdict() != card.get("thresholds"):
-        alarms = ["false alarms at these thresholds: not measured"]
-    else:
-        alarms = _false_alarms(decisions)
+    alarms = ["false alarms at these thresholds: not measured"]
+    if card.get("measured") and limits._asdict() == card.get("thresholds"):
+        try:
+            alarms = _false_alarms(card["measured"]["decisions"])
+        except (AttributeError, KeyError, TypeError):
+            alarms = ["false alarms: the card's list of them (measured) is damaged"]
     last = (
         "No proof of anything. That no doubts are found does not mean a clean history: shrinking "
         "and being passed on mostly leave no trace."

@@ -52,10 +52,6 @@ detectors: $(STAMP) ##- train the shipped detectors again, over an hour; needs P
 results: $(STAMP) ##- run the stored studies again into runs/studies (STUDY=embedded, about an hour); see stal results --help
 	@$(BIN)/stal results $(STUDY) $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(DECODERS),--decoders "$(DECODERS)") $(if $(COLLECTED),--collected "$(COLLECTED)")
 
-wild: $(STAMP)   ##- install networks that people use and measure them again into runs/custom; a quarter of an hour
-	@$(BIN)/pip install --quiet --editable ".[wild]"
-	@$(BIN)/stal reproduce --only 07_wild --cell-limit 3000 --notebook-limit 3600 -p measure=True $(if $(PHOTOGRAPHS),-p photographs="$(PHOTOGRAPHS)")
-
 clean:           ##- remove the virtual environment and scratch runs
 	rm -rf $(VENV) runs build *.egg-info
 

@@ -14,7 +14,7 @@ import typer
 from .app import app, is_watched, one_line, tell
 from .detect import limits_of, named_detector
 from .options import SCORED, Lossless, Reencode, SetName, SetPath, SkipBad
-from .sets import SetRequest, read_set
+from .sets import SetRequest, read_set, write_part
 
 # %% ../../nbs/lib/cli/compare.ipynb #162769d2
 First = Annotated[
@@ -50,14 +50,6 @@ def _check(names: tuple[str, str], path: Path, csv: Path | None) -> None:
         check_file(csv, "--csv")
 
 # %% ../../nbs/lib/cli/compare.ipynb #8fc17d72
-def _write(part, csv: Path | None, first: bool) -> None:
-    "Append scores to a file; - is standard output"
-    if str(csv) == "-":
-        typer.echo(part.to_csv(index=False, header=first), nl=False)
-    elif csv is not None:
-        part.to_csv(csv, index=False, header=first, mode="w" if first else "a", encoding="utf-8")
-
-
 def _both(detectors, rows, **options):  # the rows with the columns score and other
     "What the second one says of images that the first one has judged"
     import pandas as pd
@@ -86,7 +78,7 @@ def _scored(detectors, frame, csv: Path | None, **options) -> tuple:  # rows, fa
         with bar:
             for rows in scores_in_order(detectors[0], frame, bad=bad, **options):
                 part = _both(detectors, rows, **options)
-                _write(part, csv, first=len(parts) == 1)
+                write_part(part, csv, first=len(parts) == 1)
                 parts.append(part)
                 bar.update(len(part))
     except KeyboardInterrupt:

@@ -83,6 +83,15 @@ Only = Annotated[
 ]
 
 # %% ../../nbs/lib/cli/detectors.ipynb #dde88e59
+def _measure(collected: Path, output: Path, seeds: int) -> None:
+    "Write into the students' cards what they are worth on collected images"
+    from stal.evidence import shipping
+
+    for name in (f"{kind}-{s}" for kind in shipping.KINDS for s in range(seeds)):
+        if (output / f"{name}.json").exists():
+            shipping.measure_collected(name, collected, output)
+
+# %% ../../nbs/lib/cli/detectors.ipynb #4f896ae8
 @app.command("train-detectors")
 def train_detectors(
     photographs: Photographs,
@@ -104,12 +113,11 @@ def train_detectors(
     with one_line():
         from stal.evidence import shipping
 
+        shipping.check_kinds(only or ())
         pairs = shipping.detector_pairs(photographs, decoders)
         about = _about(photographs)
         extent = (seeds, steps, processes, rivals, only or ())
         best = shipping.train_detectors(*pairs, output, about, *extent)
         if collected is not None:
-            for name in (f"{kind}-{s}" for kind in shipping.KINDS for s in range(seeds)):
-                if (output / f"{name}.json").exists():
-                    shipping.measure_collected(name, collected, output)
+            _measure(collected, output, seeds)
         typer.echo(f"default: {best}; detectors in {output}" if best else f"detectors in {output}")

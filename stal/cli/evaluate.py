@@ -110,16 +110,14 @@ def _checked(csv: Path | None) -> Path | None:
 
 # %% ../../nbs/lib/cli/evaluate.ipynb #0fb41681
 def _check_request(request: SetRequest, protocol: str, threshold: float | None) -> tuple:
-    "The set's entry of the registry, and the protocol to follow. Raises ValueError."
+    "The set's entry of the registry, and the protocol to follow. Raises ValueError or OSError."
     from stal.core.messages import one_of
-    from stal.core.paths import show_path
+    from stal.core.paths import check_paths
     from stal.data.benchmarks import PROTOCOLS, benchmark_of
 
     is_manifest = request.path.suffix.lower() in (".csv", ".tsv", ".txt")
     benchmark = benchmark_of("csv" if is_manifest and request.path.is_file() else request.name)
-    for path in (request.path, request.reals):
-        if path is not None and not path.exists():
-            raise ValueError(f"{show_path(path)}: no such file or folder")
+    check_paths([path for path in (request.path, request.reals) if path is not None])
     if threshold is not None and isnan(threshold):
         raise ValueError("--threshold must be a number, not nan")
     one_of("--split", request.split or "all", ("train", "val", "test", "all"))

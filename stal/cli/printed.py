@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..core.paths import show_path
 
 # %% ../../nbs/lib/cli/printed.ipynb #364aebb4
-WIDTH = 79  # columns of a screen
+WIDTH = 80  # columns of a screen
 
 
 def shortened(

@@ -75,10 +75,11 @@ PICTURES = (".png", ".svg", ".pdf", ".jpg", ".jpeg")
 def _check(paths: list[Path], colour: str, png: Path | None, as_json: Path | None) -> None:
     "Raise ValueError or OSError for what cannot work, before anything is imported or measured"
     from stal.core.messages import one_of
-    from stal.core.targets import check_file, check_there
+    from stal.core.paths import check_paths
+    from stal.core.targets import at_home, check_file
 
     one_of("colour", colour, KINDS)
-    check_there(paths)
+    check_paths(map(at_home, paths))
     if png is not None:
         check_file(png, "--png", PICTURES)
     if as_json is not None and str(as_json) != "-":

@@ -114,10 +114,12 @@ def check_paths(
     paths: Iterable[str | Path],  # files or folders
 ) -> None:
     "Raise OSError or ValueError, which name the path, unless all are there, as files or folders"
-    for path in map(Path, paths):
+    paths = [Path(path) for path in paths]
+    missing = [show_path(p) for p in paths if "\0" in str(p) or not os.path.lexists(p)]
+    if missing:
+        raise FileNotFoundError(f"{', '.join(missing)}: no such file or folder")
+    for path in paths:
         where = show_path(path)
-        if "\0" in str(path) or not os.path.lexists(path):
-            raise FileNotFoundError(f"{where}: no such file or folder")
         if not path.exists():
             raise FileNotFoundError(f"{where}: a link that leads nowhere")
         if not path.is_file() and not path.is_dir():

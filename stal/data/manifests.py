@@ -6,7 +6,6 @@
 __all__ = ['text_of', 'rows_of']
 
 # %% ../../nbs/lib/data/manifests.ipynb #de510eab
-import codecs
 import csv
 import io
 import re
@@ -14,31 +13,16 @@ from collections import Counter
 from pathlib import Path
 
 from ..core.paths import show_path
+from ..core.settings import encoding_of
 
 # %% ../../nbs/lib/data/manifests.ipynb #3e22d040
-_MARKS = {
-    codecs.BOM_UTF8: "utf-8-sig",
-    codecs.BOM_UTF16_LE: "utf-16",
-    codecs.BOM_UTF16_BE: "utf-16",
-}
-
-
-def _encodings(content: bytes) -> list[str]:  # to be tried in this order
-    "What a file's first bytes say of its encoding"
-    marked = [encoding for mark, encoding in _MARKS.items() if content.startswith(mark)]
-    if marked:
-        return marked
-    if b"\0" in content[:400]:
-        return ["utf-16-le" if content[1:2] == b"\0" else "utf-16-be"]
-    return ["utf-8", "cp1252"]
-
-# %% ../../nbs/lib/data/manifests.ipynb #961dfd36
 def text_of(
     path: Path,  # of a text file
 ) -> str:
     "A file as text. Raises ValueError for a file that is none."
     content = path.read_bytes()
-    for encoding in _encodings(content):
+    said = encoding_of(content)
+    for encoding in (said, "cp1252") if said == "utf-8" else (said,):
         try:
             text = content.decode(encoding)
         except UnicodeDecodeError:

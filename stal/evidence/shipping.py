@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'FEWEST', 'USE', 'detector_pairs', 'train_detector', 'fit_rival', 'whole_score', 'held_scores', 'save_fitted',
-           'save_detector', 'judge_detector', 'choose_default', 'train_detectors', 'measure_collected']
+           'save_detector', 'judge_detector', 'choose_default', 'check_kinds', 'train_detectors', 'measure_collected']
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #7ac519d7
 import hashlib
@@ -352,6 +352,14 @@ def _wanted(seeds: int, rival_seeds: int) -> list[tuple[str, int]]:  # seed by s
     return students + [(key, s) for s in range(rival_seeds) for key in rivals()]
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #1bd9d890
+def check_kinds(
+    kinds: Sequence[str],  # of detectors
+) -> None:
+    "Raise ValueError for a kind that is neither of KINDS nor a rival"
+    for kind in kinds:
+        one_of("only", kind, [*KINDS, *rivals()])
+
+# %% ../../nbs/lib/evidence/shipping.ipynb #267c2d27
 def train_detectors(
     train: Pairs,
     held: Pairs,
@@ -367,10 +375,8 @@ def train_detectors(
 
     Raises ValueError for a folder of another training, and for an unknown name in `only`.
     """
-    wanted = _wanted(seeds, rivals)
-    for kind in only:
-        one_of("only", kind, dict(wanted))
-    wanted = [(kind, s) for kind, s in wanted if not only or kind in only]
+    check_kinds(only)
+    wanted = [(kind, s) for kind, s in _wanted(seeds, rivals) if not only or kind in only]
     left = _missing(wanted, train, folder, steps)
     calls = [(kind, s, steps, folder, card) for kind, s in left]
     finished = len(wanted) - len(left)

@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['ARRAYS', 'MAGIC', 'HALF', 'Options', 'OPERATIONS', 'MODES', 'Builder', 'KINDS', 'EXPECTED', 'POINTWISE', 'Layer',
-           'parse_layer', 'read_layers', 'Weights', 'plain', 'tagged', 'fused_activation', 'convolution',
-           'deconvolution', 'linear', 'prelu', 'Constant', 'constant', 'Arithmetic', 'arithmetic', 'WeightedSum',
-           'weighted_sum', 'Join', 'Cut', 'cut', 'enlargement', 'check_options', 'Network', 'read_network',
-           'upsampling', 'activation_names', 'activations', 'ncnn_output']
+           'parse_layer', 'read_layers', 'Weights', 'plain', 'tagged', 'fused_activation', 'convolution', 'linear',
+           'prelu', 'Constant', 'constant', 'Arithmetic', 'arithmetic', 'WeightedSum', 'weighted_sum', 'Join', 'Cut',
+           'cut', 'enlargement', 'check_options', 'Network', 'read_network', 'upsampling', 'activation_names',
+           'activations', 'ncnn_output']
 
 # %% ../../nbs/lib/generators/ncnn.ipynb #90bf3575
 import struct
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -158,29 +159,19 @@ def _fill(layer: nn.Module, weight: Tensor, weights: Weights, bias: bool) -> nn.
 # %% ../../nbs/lib/generators/ncnn.ipynb #be38b7a3
 def convolution(
     options: Options,  # 0: channels, 1: kernel, 3: stride, 4: padding, 5: bias, 6: all weights
-    weights: Weights,
+    weights: Weights,  # output channels first
+    transposed: bool = False,  # it enlarges by its stride
 ) -> nn.Module:
     "Convolution, with its activation"
     channels, side, size = (int(options[k]) for k in (0, 1, 6))
     given = size // (channels * side * side)
     stride = int(options.get(3, 1))
     padding = int(options.get(4, 0))
-    layer = nn.Conv2d(given, channels, side, stride, padding)
+    kind = nn.ConvTranspose2d if transposed else nn.Conv2d
+    layer = kind(given, channels, side, stride, padding)
     weight = tagged(weights, channels, given, side, side)
-    return _followed(_fill(layer, weight, weights, bool(options.get(5, 0))), options)
-
-# %% ../../nbs/lib/generators/ncnn.ipynb #49d807c9
-def deconvolution(
-    options: Options,  # as of a convolution
-    weights: Weights,  # output channels first
-) -> nn.Module:
-    "Transposed convolution, with its activation"
-    channels, side, size = (int(options[k]) for k in (0, 1, 6))
-    given = size // (channels * side * side)
-    stride = int(options.get(3, 1))
-    padding = int(options.get(4, 0))
-    layer = nn.ConvTranspose2d(given, channels, side, stride, padding)
-    weight = tagged(weights, channels, given, side, side).transpose(0, 1).contiguous()
+    if transposed:
+        weight = weight.transpose(0, 1).contiguous()
     return _followed(_fill(layer, weight, weights, bool(options.get(5, 0))), options)
 
 # %% ../../nbs/lib/generators/ncnn.ipynb #4637bdd6
@@ -335,7 +326,7 @@ KINDS: dict[str, Builder] = {
     "Input": lambda options, weights: nn.Identity(),
     "Split": lambda options, weights: nn.Identity(),  # the same map for several layers
     "Convolution": convolution,
-    "Deconvolution": deconvolution,
+    "Deconvolution": partial(convolution, transposed=True),
     "InnerProduct": linear,
     "PReLU": prelu,
     "MemoryData": constant,

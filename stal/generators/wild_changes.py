@@ -228,7 +228,9 @@ OPENED = (
     "realcugan-se-x2-no-denoise",
     "realcugan-se-x4-no-denoise",
     "waifu2x-photo-x2-plain",
+    "waifu2x-photo-x2-noise3",
     "span-x4-ch48",
+    "span-kendata-x4",
     "span-hfa2k-x2",
 )
 

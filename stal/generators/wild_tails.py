@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'HISTORIES', 'crops_of', 'embedded_crops', 'folder_crops', 'eight_bits', 'reduced', 'outputs', 'tails_over',
-           'measure_network', 'measure_wild']
+           'local_mean', 'without_lattice', 'period_of', 'measure_network', 'measure_interpolation', 'measure_wild']
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #2e2e5a06
 from collections.abc import Callable
@@ -109,14 +109,49 @@ def tails_over(
     made: Tensor,  # [N, 3, H, W] in [0, 1]
     other: Tensor,  # what they are compared with, likewise
     groups: list[str],  # photograph of each pair
+    histories: dict[str, Callable] = HISTORIES,
 ) -> dict:  # history → statistic → difference, both ends of its 95 % interval
     "How far tails of images exceed those of others, file history by file history"
     found = {}
-    for name, change in HISTORIES.items():
+    for name, change in histories.items():
         profiles = tuple(group_means(change(side), groups) for side in (made, other))
         ends = np.stack(with_interval(tail_measures, *profiles, pairs=True), -1)
         found[name] = rounded(dict(zip(MEASURES, ends.tolist())))
     return found
+
+# %% ../../nbs/lib/generators/wild_tails.ipynb #eb19f7fe
+def local_mean(
+    images: Tensor,  # [N, C, H, W]
+    period: int,  # pixels
+) -> Tensor:  # likewise
+    "Brightness around each pixel, blind for every pattern of this period"
+    box = torch.ones(period, dtype=images.dtype) / period
+    tent = F.conv1d(box[None, None], box[None, None], padding=period - 1)[0, 0]
+    flat = F.pad(images.flatten(0, 1)[:, None], (period - 1,) * 4, mode="reflect")
+    rows = F.conv2d(flat, tent[None, None, None])
+    return F.conv2d(rows, tent[None, None, :, None]).view_as(images)
+
+# %% ../../nbs/lib/generators/wild_tails.ipynb #d089df22
+def without_lattice(
+    images: Tensor,  # [N, 3, H, W], sides that the period divides
+    period: int,  # pixels
+) -> Tensor:  # likewise
+    "Images less a bias and a gain for each place in a cell, channel by channel"
+    around = local_mean(images, period)
+    detail = F.pixel_unshuffle(images - around, period)
+    brightness = F.pixel_unshuffle(around, period)
+    bias = detail.mean((-2, -1), keepdim=True)
+    centred = brightness - brightness.mean((-2, -1), keepdim=True)
+    power = centred.square().mean((-2, -1), keepdim=True)
+    gain = (centred * detail).mean((-2, -1), keepdim=True) / power.clamp_min(1e-12)
+    return around + F.pixel_shuffle(detail - bias - gain * centred, period)
+
+# %% ../../nbs/lib/generators/wild_tails.ipynb #a60501b6
+def period_of(
+    factor: int,  # by which a network enlarges
+) -> int:  # pixels; divides SIDE
+    "Side of the cells whose pattern is taken away"
+    return max(4, 2 * factor)
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #1a63c552
 def measure_network(
@@ -129,6 +164,8 @@ def measure_network(
     small = reduced(images, factor)
     made = outputs(model, small)
     found = {"original": tails_over(made, images, groups)}
+    bare = [without_lattice(side, period_of(factor)) for side in (made, images)]
+    found["original, no lattice"] = tails_over(*bare, groups, {"raw": HISTORIES["raw"]})
     for mode in ("bicubic", "nearest") if factor > 1 else ():
         found[mode] = tails_over(made, eight_bits(enlarged(small, factor, mode)), groups)
     single = (tails_by_group(side, groups) for side in (made, images))
@@ -139,6 +176,21 @@ def measure_network(
         "auc": rounded(grouped_aucs(*single, pairs=True)),
         "curve": [round(v, 3) for v in curve["mean"]],
     }
+
+# %% ../../nbs/lib/generators/wild_tails.ipynb #13f0f85e
+def measure_interpolation(
+    factors: set[int],
+    images: Tensor,  # [N, 3, SIDE, SIDE] in [0, 1], 8 bits
+    groups: list[str],  # photograph of each
+) -> dict[str, dict]:  # "bicubic ×2" → history → statistic, as `tails_over`
+    "What interpolation of the reduced photographs does to the tail"
+    found = {}
+    for factor in sorted(factors - {1}):
+        small = reduced(images, factor)
+        for mode in ("bicubic", "nearest"):
+            made = eight_bits(enlarged(small, factor, mode))
+            found[f"{mode} ×{factor}"] = tails_over(made, images, groups)
+    return found
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #96076b8c
 def _measure_one(crops: tuple[Tensor, list[str]], name: str, file: Path) -> None:

@@ -14,12 +14,7 @@ from PIL import Image
 
 from stal.tools.example import write_chapter
 from stal.tools.manifest import read_manifest
-
-STAL = [os.path.join(os.path.dirname(sys.executable), "stal")]
-
-
-def stal(*words, cwd=None):
-    return subprocess.run([*STAL, *map(str, words)], capture_output=True, text=True, cwd=cwd)
+from tests.forks import stal
 
 
 @pytest.fixture

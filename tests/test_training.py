@@ -19,22 +19,17 @@ from safetensors.torch import load_file
 from stal.detectors.configuration import configured
 from stal.detectors.exporting import export_student
 from stal.detectors.student import build_student
+from tests.forks import Command, stal
 
 BIN = Path(sys.executable).parent
 ONE = {"generators": ["vae"]}  # pairs of one generator are made in a third of the time
 SHORT = {"data": ONE, "batches": {"pairs": 4}, "training": {"steps": 16, "every": 8}}
 
 
-def command(folder, config, output, launcher=(BIN / "stal",)):
+def command(folder, config, output):
+    "The words after `stal`"
     (folder / "train.yml").write_text(yaml.safe_dump(config))
-    return [
-        *map(str, launcher),
-        "train",
-        str(folder / "train.yml"),
-        "--output",
-        str(folder / output),
-        "--quiet",
-    ]
+    return ["train", str(folder / "train.yml"), "--output", str(folder / output), "--quiet"]
 
 
 def weights(folder):
@@ -53,14 +48,14 @@ def trained_here(config):
 def test_a_killed_training_ends_with_the_same_weights(tmp_path):
     whole = trained_here(SHORT)
     words = command(tmp_path, SHORT, "killed")
-    process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
+    process = Command(*words)
     checkpoint = tmp_path / "killed" / "checkpoint.safetensors"
-    while not checkpoint.exists() and process.poll() is None:
+    while not checkpoint.exists() and process.is_running():
         time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it was killed, not finished"
+    process.kill()
+    assert process.wait().returncode == -signal.SIGKILL, "it was killed, not finished"
     assert not (tmp_path / "killed" / "student.safetensors").exists()
-    subprocess.run(words, check=True)
+    assert stal(*words).returncode == 0
     assert same(weights(tmp_path / "killed"), whole.student.state_dict())
     history = pd.read_csv(tmp_path / "killed" / "history.csv")
     pd.testing.assert_frame_equal(history, pd.DataFrame(whole.history), check_dtype=False)
@@ -85,7 +80,7 @@ def test_two_processes_train_to_the_curve_of_one(tmp_path):
     ]
     whole = trained_here(config)
     run = subprocess.run(
-        command(tmp_path, config, "two", launcher),
+        [*map(str, launcher), *command(tmp_path, config, "two")],
         capture_output=True,
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -170,6 +165,12 @@ def test_adapters_of_a_transformer_train_resume_and_fold_away(tmp_path):
     assert left(images).allclose(whole.eval()(images), atol=1e-4)
 
 
+def fill_disk():
+    "No file may grow beyond 100 kB"
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="needs file size limits")
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     checkpoint = tmp_path / "full" / "checkpoint.safetensors"
@@ -178,11 +179,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path):
     words = command(tmp_path, SHORT, "full")
     before = checkpoint.read_bytes()
 
-    def limit():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-
-    run = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit)
+    run = stal(*words, prepare=fill_disk)
     assert (
         run.returncode == 2
         and "cannot be saved" in run.stderr

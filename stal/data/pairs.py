@@ -10,6 +10,7 @@ __all__ = ['REWORKERS', 'Pairs', 'pair_up', 'embedded_pairs', 'jpeg_history', 'm
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -84,6 +85,11 @@ def embedded_pairs(
     members: Sequence[str] = REWORKERS,  # of the zoo
 ) -> Pairs:
     "The embedded photographs, binned, and what members of the zoo make of them"
+    return _embedded_pairs(tuple(members))
+
+
+@lru_cache(maxsize=4)
+def _embedded_pairs(members: tuple[str, ...]) -> Pairs:
     photographs = [binned(p.image()) for p in PHOTOGRAPHS]
     models = {member: load_generator(member) for member in members}
     return pair_up(photographs, [p.name for p in PHOTOGRAPHS], models)

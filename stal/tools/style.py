@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['PALETTE', 'TEXT', 'LOOK', 'RESOLUTIONS', 'HEAVIEST', 'SHOWN', 'SHOWN_HEAVIEST', 'palette_png', 'rendered',
-           'light_png', 'shown_png', 'shown_jpeg', 'show_small_pictures', 'use_style']
+           'light_png', 'light_enough', 'shown_png', 'shown_jpeg', 'show_small_pictures', 'use_style']
 
 # %% ../../nbs/lib/tools/style.ipynb #8e237216
 import io
@@ -92,22 +92,30 @@ SHOWN = (96, 80, 68, 56)  # dots an inch, the best first
 SHOWN_HEAVIEST = 50_000  # bytes of a PNG in a notebook
 
 
+def light_enough(
+    fig: mpl.figure.Figure,
+) -> bytes | None:  # a PNG before it gets its palette; None if none is light enough
+    "The best picture of a figure that can be a PNG in a notebook"
+    for dpi in SHOWN:
+        picture = rendered(fig, dpi, bbox_inches="tight")
+        if len(palette_png(picture, refine=False)) <= SHOWN_HEAVIEST:
+            return picture
+    return None
+
+
 def shown_png(
     fig: mpl.figure.Figure,  # a figure that ends a cell, or is shown by plt.show
 ) -> bytes | None:  # None if it is too heavy for a PNG
     "What a notebook stores of a figure that it shows"
-    for dpi in SHOWN:
-        picture = rendered(fig, dpi, bbox_inches="tight")
-        if len(palette_png(picture, refine=False)) <= SHOWN_HEAVIEST:
-            return palette_png(picture)
-    return None
+    picture = light_enough(fig)
+    return picture and palette_png(picture)
 
 # %% ../../nbs/lib/tools/style.ipynb #533719c4
 def shown_jpeg(
     fig: mpl.figure.Figure,
 ) -> bytes | None:  # None if it is light enough for a PNG
     "What a notebook stores of a figure with many photographs"
-    if shown_png(fig) is not None:
+    if light_enough(fig):
         return None
     for dpi in SHOWN:
         picture = rendered(fig, dpi, bbox_inches="tight")

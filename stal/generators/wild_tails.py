@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['SIDE', 'HISTORIES', 'crops_of', 'embedded_crops', 'folder_crops', 'eight_bits', 'reduced', 'outputs', 'tails_over',
-           'local_mean', 'without_lattice', 'period_of', 'measure_network', 'measure_interpolation', 'measure_wild']
+           'local_mean', 'without_lattice', 'period_of', 'measure_network', 'measure_interpolation', 'made_by',
+           'measure_wild']
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #2e2e5a06
 from collections.abc import Callable
@@ -155,14 +156,13 @@ def period_of(
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #1a63c552
 def measure_network(
-    model: nn.Module,  # of one factor
-    factor: int,
-    images: Tensor,  # [N, 3, SIDE, SIDE] in [0, 1], 8 bits
+    made: Tensor,  # [N, 3, SIDE, SIDE] in [0, 1], 8 bits: what a network makes
+    factor: int,  # by which it enlarged
+    images: Tensor,  # likewise, the originals
     groups: list[str],  # photograph of each
 ) -> dict:  # JSON
     "What a network does to the tail, against the originals and against interpolation"
     small = reduced(images, factor)
-    made = outputs(model, small)
     found = {"original": tails_over(made, images, groups)}
     bare = [without_lattice(side, period_of(factor)) for side in (made, images)]
     found["original, no lattice"] = tails_over(*bare, groups, {"raw": HISTORIES["raw"]})
@@ -192,11 +192,26 @@ def measure_interpolation(
             found[f"{mode} ×{factor}"] = tails_over(made, images, groups)
     return found
 
+# %% ../../nbs/lib/generators/wild_tails.ipynb #e7090248
+def made_by(
+    name: str,  # of data/wild.yml
+    images: Tensor,  # [N, 3, SIDE, SIDE] in [0, 1], 8 bits
+    folder: Path,  # where what was made is kept, one file a network
+) -> Tensor:  # likewise
+    "What a network makes of reduced photographs, now or before. Raises what `load_wild` raises."
+    file = folder / f"{name}.safetensors"
+    if not file.exists():
+        model = load_wild(name)
+        made = bytes_of(outputs(model, reduced(images, model.factor)))
+        storage.write(file, {"made": made})
+    return storage.read(file)[0]["made"].float() / 255
+
 # %% ../../nbs/lib/generators/wild_tails.ipynb #96076b8c
 def _measure_one(crops: tuple[Tensor, list[str]], name: str, file: Path) -> None:
     model = load_wild(name)
     found = {"card": wild_card(name, model), "photographs": len(set(crops[1]))}
-    found |= measure_network(model, model.factor, *crops)
+    made = made_by(name, crops[0], file.parent)
+    found |= measure_network(made, model.factor, *crops)
     storage.write_files({file: storage.card_text(found)})
 
 # %% ../../nbs/lib/generators/wild_tails.ipynb #d5720b13

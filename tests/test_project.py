@@ -246,3 +246,22 @@ def test_stored_studies_are_complete(name, seeds):
             assert abs(thresholds).max() < 50
             last = study.curves(family, variant).groupby("seed").step.max()
             assert last.eq(study.about["steps"]).all()
+
+
+def test_rivals_with_pretrained_eyes_stand_beside_the_stored_study():
+    "Every run of the primary endpoint is there, on the same images, with what it chose"
+    from stal.evidence.eyes import PRETRAINED, PRIMARY, together
+    from stal.evidence.scores import read_study
+    from stal.evidence.tables import families, was_run
+
+    study, eyes = read_study("photographs"), read_study("eyes-photographs")
+    both = together(study, eyes)
+    assert len(eyes.about["study_sha256"]) == 64 and eyes.about["steps"] == study.about["steps"]
+    for family in families(study):
+        assert all(was_run(both, family, name + PRETRAINED) for name in PRIMARY)
+        for variant in ("univfd", "rigid", "mpft"):
+            scores, thresholds = eyes.of(family, f"{variant}{PRETRAINED}")
+            assert scores.shape == (3, len(study.table)) and len(thresholds) == 3
+        for seed in range(3):
+            chosen = eyes.about["runs"][f"{family}/rigid, chosen/{seed}"]["history"]
+            assert len(chosen) == 5 and {"level", "val_auc"} == set(chosen[0])

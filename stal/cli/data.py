@@ -61,6 +61,15 @@ Leak = Annotated[
     ),
 ]
 
+# %% ../../nbs/lib/cli/data.ipynb #b1764cd3
+def _check(name: str, path: Path, reals: Path | None) -> None:
+    "Raise ValueError or OSError for what is not there, before torch is imported"
+    from stal.core.paths import check_paths
+    from stal.data.benchmarks import benchmark_of
+
+    benchmark_of(name)
+    check_paths([given for given in (path, reals) if given is not None])
+
 # %% ../../nbs/lib/cli/data.ipynb #976e5014
 @data.command("check")
 def data_check(
@@ -72,6 +81,7 @@ def data_check(
     200 --leak
     """
     with one_line():
+        _check(name, path, reals)
         from stal.data.checks import check_dataset
         from stal.data.leaks import leak_check
 

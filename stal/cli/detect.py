@@ -12,7 +12,6 @@ import csv
 import json
 import math
 import os
-import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -295,16 +294,10 @@ def _painter(model, images: Sequence[Path], folder: Path | None, lost: list[str]
 @contextlib.contextmanager
 def _stopping(judgement: Judgement) -> Iterator[None]:
     "Ctrl-C, or a system that ends the job, ends the work inside; what was finished stays"
-    before = signal.getsignal(signal.SIGTERM)
-    with contextlib.suppress(ValueError):  # not in the main thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except KeyboardInterrupt:
         judgement.interrupted = True
-    finally:
-        with contextlib.suppress(ValueError):
-            signal.signal(signal.SIGTERM, before)
 
 # %% ../../nbs/lib/cli/detect.ipynb #fbd37fab
 def _judge(model, limits, images: Sequence[Path], most: int, targets: Targets) -> Judgement:

@@ -11,7 +11,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from .app import app, one_line
+from .app import app, one_line, tell_failures
 
 # %% ../../nbs/lib/cli/generators.ipynb #cfb4e8d9
 Names = Annotated[
@@ -70,6 +70,17 @@ def _in_words(measured: dict) -> str:
     residual = "{:+.3f} ({:+.3f} to {:+.3f})".format(*measured["residual"])
     return f"U = {uplift} decades; tail over the power law {residual}"
 
+# %% ../../nbs/lib/cli/generators.ipynb #5dc7e510
+def _learned(photographs: Path) -> tuple:  # TrainingSet, and how many files cannot be used
+    "Bad photographs are named and cost only themselves, and exit code 1 in the end"
+    from stal.generators.material import training_set
+
+    bad = []
+    learned = training_set(photographs, bad)
+    if bad:
+        tell_failures(bad, len(learned.images) + len(bad))
+    return learned, len(bad)
+
 # %% ../../nbs/lib/cli/generators.ipynb #baff21b1
 @app.command("train-generator")
 def train_generator(
@@ -90,13 +101,13 @@ def train_generator(
     with one_line():
         photographs, output = _check_folders(photographs, output)
         from stal.generators.cards import describe
-        from stal.generators.material import training_set
         from stal.generators.retraining import members_in_order, shipped_digest, train_members
 
         names = members_in_order(names, output)
-        learned = training_set(photographs)
+        learned, bad = _learned(photographs)
         same = describe(learned, output)["sha256"] == shipped_digest()
         those = "the" if same else "not the"
         typer.echo(f"{learned.source}; {those} photographs that the shipped members learned from")
         for name, card in train_members(names, learned, output, seed, steps, threads):
             typer.echo(f"{name}: {_in_words(card['measured']) if card else 'already trained'}")
+        raise typer.Exit(1 if bad else 0)

@@ -7,7 +7,7 @@ __all__ = ['WIDTH', 'shortened', 'folded', 'Evaluation', 'mean_lines', 'evaluati
 
 # %% ../../nbs/lib/cli/printed.ipynb #5c1dab9c
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..core.paths import show_path
 
@@ -43,6 +43,7 @@ class Evaluation:
     benchmark: object  # of the registry
     protocol: str  # that was followed
     lost: list[str]  # rows of which nothing, or no real image, could be scored
+    ends: dict = field(default_factory=dict)  # metric → interval of its mean
 
 
 _COLUMNS = ("generator", "real", "generated", "AUC", "95 % interval", "balanced")
@@ -113,6 +114,18 @@ def _notes(mean, benchmark) -> list[str]:  # Mean, and an entry of the registry
     return notes
 
 # %% ../../nbs/lib/cli/printed.ipynb #3c412a34
+def _ends(evaluation: Evaluation, metric: str) -> str:
+    low, high = evaluation.ends.get(metric, (float("nan"), float("nan")))
+    return "" if low != low else f"{low:.3f} to {high:.3f}"
+
+
+def _sure(evaluation: Evaluation) -> str:
+    "What the interval of the mean is about"
+    if not (ends := _ends(evaluation, "balanced_accuracy")):
+        return ""
+    return f"95 % interval of the mean over these subsets; balanced accuracy {ends}"
+
+# %% ../../nbs/lib/cli/printed.ipynb #530aae05
 def mean_lines(
     evaluation: Evaluation,
 ) -> list[str]:
@@ -123,12 +136,13 @@ def mean_lines(
     mean = mean_over(evaluation.table, benchmark)
     lines = []
     if "auc" in mean.values and mean.rows:
-        row = ("", "", _number(mean.values.auc), "", _number(mean.values.balanced_accuracy))
+        numbers = [_number(mean.values[name]) for name in ("auc", "balanced_accuracy")]
+        row = ("", "", numbers[0], _ends(evaluation, "auc"), numbers[1])
         lines.append(_aligned((f"mean of {mean.rows}", *row)))
     elif "fake_accuracy" in mean.values and mean.rows:
         name = f"mean of {mean.rows}"
         lines.append(f"{name:26}  {'':9}  {mean.values.fake_accuracy:16.1%}")
-    notes = [_as_published(evaluation, mean), *_notes(mean, benchmark)]
+    notes = [_sure(evaluation), _as_published(evaluation, mean), *_notes(mean, benchmark)]
     return lines + [line for note in notes if note for line in folded(note)]
 
 # %% ../../nbs/lib/cli/printed.ipynb #af3901db

@@ -33,6 +33,9 @@ STUDIES = {
     "field": Extent(5, 800, 0, 0),
     "longer-photographs": Extent(5, 3200, 0, 0),
     "longer-field": Extent(5, 3200, 0, 0),
+    "eyes-photographs": Extent(3, 800, 0, 0),
+    "eyes-field": Extent(3, 800, 0, 0),
+    "more-photographs": Extent(3, 200, 0, 0),
 }
 
 # %% ../../nbs/lib/cli/results.ipynb #0df03d48
@@ -64,6 +67,16 @@ def _check(study: str, sources: Sources, rivals: int | None) -> None:
     if study.endswith("field") and None in (sources.decoders, sources.collected):
         raise ValueError(f"the {study} study needs --decoders FOLDER and --collected FILE")
 
+# %% ../../nbs/lib/cli/results.ipynb #9aadf8ba
+def _with_eyes(study: str, sources: Sources):  # Study
+    "A study of rivals with pretrained eyes; without the package that ships them, nothing is read"
+    from stal.detectors.backbones import lite0_tensors
+    from stal.evidence import eyes
+
+    lite0_tensors()
+    kind, name = study.split("-")
+    return {"eyes": eyes.eyes_study, "more": eyes.more_study}[kind](_made(name, sources))
+
 # %% ../../nbs/lib/cli/results.ipynb #2bedbc22
 def _made(study: str, sources: Sources):  # Study
     "The images and the plan of a study"
@@ -80,6 +93,8 @@ def _made(study: str, sources: Sources):  # Study
         return material.photographs_study(photographs, decoders)
     if study == "field":
         return material.field_study(*sources)
+    if study.startswith(("eyes-", "more-")):
+        return _with_eyes(study, sources)
     return material.longer_study(_made(study.removeprefix("longer-"), sources))
 
 # %% ../../nbs/lib/cli/results.ipynb #c6cd9997

@@ -12,8 +12,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from .app import app, is_watched, one_line, tell, tell_others
+from .app import app, one_line, tell, tell_others
 from .options import Images, SkipBad
+from .printed import WIDTH
+from ..core.paths import broken
 
 # %% ../../nbs/lib/cli/spectrum.ipynb #25501797
 Crop = Annotated[
@@ -45,13 +47,22 @@ Json = Annotated[
 ]
 
 # %% ../../nbs/lib/cli/spectrum.ipynb #1bafc85e
-def _table(rows: list[dict]) -> str:  # one line a file, and their mean
-    import pandas as pd
+_DIGITS = 8  # columns of a number
 
-    frame = pd.DataFrame(rows)
-    mean = {"file": f"mean of {len(frame)}", **frame.drop(columns="file").mean()}
-    shown = pd.DataFrame([*rows, mean] if len(rows) > 1 else rows)
-    return shown.to_string(index=False, float_format="%.3f")
+
+def _table(rows: list[dict]) -> str:  # the mean, and below it a line a file
+    "Numbers first, so that they stand below each other whatever a file is called"
+    names = [name for name in rows[0] if name != "file"]
+    lines = ["  ".join([*(name.rjust(_DIGITS) for name in names), "file"])]
+    if len(rows) > 1:
+        means = {name: sum(row[name] for row in rows) / len(rows) for name in names}
+        rows = [{"file": f"mean of {len(rows)}", **means}, *rows]
+    indent = " " * ((_DIGITS + 2) * len(names))
+    for row in rows:
+        numbers = [f"{row[name]:{_DIGITS}.3f}" for name in names]
+        first, *rest = broken(row["file"], WIDTH - len(indent))
+        lines += ["  ".join([*numbers, first]), *(indent + part for part in rest)]
+    return "\n".join(lines)
 
 # %% ../../nbs/lib/cli/spectrum.ipynb #56abadfe
 def _document(measurement, crop: int, colour: str) -> str:  # JSON
@@ -136,7 +147,7 @@ def spectrum(
         from stal.spectrum.measuring import measure_files
 
         images, others = find_images(paths)
-        measurement = measure_files(images, crop, colour, is_watched())
+        measurement = measure_files(images, crop, colour, progress=True)
         _write(measurement, crop, colour, png, as_json)
         tell_others(others)
         _end(measurement, len(images), skip_bad)

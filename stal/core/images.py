@@ -6,10 +6,10 @@
 __all__ = ['MIN_SIDE', 'EXTENSIONS', 'CAMERA_RAW', 'FOREIGN', 'FORMATS', 'OTHERS', 'SIGNATURES', 'CONVERT', 'STRIP', 'LEVELS',
            'ImageError', 'image_errors', 'named_by', 'check_kind', 'numbers_in', 'tiff_pages', 'pixels_of',
            'check_tiff_picture', 'check_tiff_levels', 'check_file', 'Header', 'orientation_of', 'raw_mode',
-           'loses_nothing', 'header_of', 'opened', 'read_header', 'is_lossless', 'has_many_bits', 'grey_levels',
-           'to_rgb', 'scale_transparent', 'upright', 'central_square', 'check_size', 'Picture', 'read_picture',
-           'read_pixels', 'to_image', 'bytes_of', 'surely_in_range', 'check_levels', 'read_image', 'files_below',
-           'begins_like_image', 'is_image_name', 'paths_of', 'find_images']
+           'webp_loses_nothing', 'loses_nothing', 'header_of', 'opened', 'read_header', 'is_lossless', 'has_many_bits',
+           'grey_levels', 'to_rgb', 'scale_transparent', 'upright', 'central_square', 'check_size', 'Picture',
+           'read_picture', 'read_pixels', 'to_image', 'bytes_of', 'surely_in_range', 'check_levels', 'read_image',
+           'files_below', 'begins_like_image', 'is_image_name', 'paths_of', 'find_images']
 
 # %% ../../nbs/lib/core/images.ipynb #8f05ce84
 import logging
@@ -85,7 +85,7 @@ def image_errors(
         yield
         return
     except FileNotFoundError:
-        reason = "no such file"
+        reason = "a link that leads nowhere" if os.path.islink(path) else "no such file"
     except IsADirectoryError:
         reason = "a folder, not an image file"
     except Image.UnidentifiedImageError:
@@ -95,7 +95,7 @@ def image_errors(
     except MemoryError:
         reason = "too large for this machine's memory"
     except Exception as error:  # Pillow's decoders raise many types
-        reason = str(error) or type(error).__name__
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     raise ImageError(f"{show_path(path)}: {' '.join(reason.split())}")
 
 # %% ../../nbs/lib/core/images.ipynb #7fcea934
@@ -287,10 +287,27 @@ def raw_mode(
     return first if isinstance(first, str) else ""
 
 # %% ../../nbs/lib/core/images.ipynb #795486bc
+def webp_loses_nothing(
+    path: str | Path,  # of a WebP file; empty: not known
+) -> bool:
+    "Whether the pixels of a WebP file are in a lossless chunk, VP8L; false where that is not known"
+    with suppress(OSError), open(path, "rb") as file:
+        file.seek(12)  # behind RIFF, length, WEBP
+        for _ in range(64):
+            kind = file.read(4)
+            if kind in (b"VP8L", b"VP8 ", b""):
+                return kind == b"VP8L"
+            length = int.from_bytes(file.read(4), "little")
+            file.seek(length + length % 2, os.SEEK_CUR)
+    return False
+
+# %% ../../nbs/lib/core/images.ipynb #fcd5eb22
 def loses_nothing(
     image: Image.Image,  # opened
 ) -> bool:
     "Whether an image's format is lossless; decided by what the file says, whatever its name"
+    if image.format == "WEBP":
+        return webp_loses_nothing(getattr(image, "filename", ""))
     if image.format == "TIFF":
         return image.info.get("compression") not in ("jpeg", "tiff_jpeg", "webp")
     return image.format in ("BMP", "PNG", "PPM")
@@ -367,6 +384,8 @@ def grey_levels(
         if (clear := image.info.get("transparency")) is not None:
             grey[grey == clear] = white
         grey /= white
+    if not np.isfinite(grey).all():
+        raise ValueError("pixels that are NaN or infinite")
     if not (grey.min() >= 0 and grey.max() <= 1):
         raise ValueError(f"pixel values from {grey.min():g} to {grey.max():g} instead of 0 to 1")
     return grey
@@ -526,7 +545,7 @@ def surely_in_range(
     "Whether all values are from 0 to 1.5, by one fast look; false where it cannot tell"
     if not images.numel():
         return True
-    if images.device.type != "cpu" or images.dtype not in _FAST or not images.is_contiguous():
+    if images.device.type != "cpu" or images.dtype not in _FAST:
         low, high = images.detach().aminmax()
         return bool((low >= 0) & (high <= LEVELS[1]))
     values = images.detach().numpy()

@@ -27,7 +27,8 @@ class LogLines(tqdm):
             self.written = self.n
             of_all = f" of {self.total}" if self.total else ""
             seconds = self.format_dict["elapsed"]
-            what = f"{self.desc or ''} {self.n}{of_all} {self.unit}s, {seconds:.0f} s"
+            unit = "" if self.unit == "it" else f" {self.unit}s"
+            what = f"{self.desc or ''} {self.n}{of_all}{unit}, {seconds:.0f} s"
             print(f"stal: {what.strip()}", file=sys.stderr, flush=True)
 
 # %% ../../nbs/lib/core/progress.ipynb #10cd69dd

@@ -8,6 +8,7 @@ __all__ = ['MARKS', 'ESCAPES', 'TRUTH', 'KINDS', 'encoding_of', 'read_utf', 'Str
 
 # %% ../../nbs/lib/core/settings.ipynb #48039703
 import codecs
+import contextlib
 import reprlib
 from collections.abc import Mapping
 from math import isfinite
@@ -40,19 +41,34 @@ def encoding_of(
         return "utf-16-le"
     return "utf-16-be" if data[:1] == b"\0" != data[1:2] and data[1:2] else "utf-8"
 
+# %% ../../nbs/lib/core/settings.ipynb #ce73d46d
+def _no_text(data: bytes, encoding: str) -> str:
+    "What is wrong with a text that cannot be read"
+    if b"\0" in data and encoding == "utf-8":
+        return "not a text file"
+    try:
+        data.decode(encoding)
+    except UnicodeDecodeError as error:
+        return f"line {data.count(bytes([10]), 0, error.start) + 1} is not {encoding.upper()}"
+    return "not a text file"
+
 # %% ../../nbs/lib/core/settings.ipynb #f0119141
 def read_utf(
     path: str | Path,  # of a text file
+    also: str = "",  # encoding of a text without mark that is not UTF-8
 ) -> str:
     "A text in UTF-8 or UTF-16. Raises ValueError or OSError, which name the file and the line."
     data = Path(path).read_bytes()
     encoding = encoding_of(data)
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        reason = f"line {line} is not {encoding.upper()}; save it as UTF-8"
-        raise ValueError(f"{show_path(path)}: {reason}") from None
+    text = "\0"  # no text has such a character
+    with contextlib.suppress(UnicodeDecodeError):
+        text = data.decode(encoding)
+    if also and encoding == "utf-8" and "\0" in text:
+        with contextlib.suppress(UnicodeDecodeError):
+            text = data.decode(also)
+    if "\0" not in text:
+        return text
+    raise ValueError(f"{show_path(path)}: {_no_text(data, encoding)}; save it as UTF-8")
 
 # %% ../../nbs/lib/core/settings.ipynb #938d080c
 class StrictLoader(yaml.SafeLoader):
@@ -206,6 +222,8 @@ def check_type(
         is_right = expected is bool
     if isinstance(value, float) and not isfinite(value):
         is_right = False
+    if is_right and expected is int and abs(value) >= 2**63:
+        raise ValueError(f"{name} must be a whole number of less than 64 bits, not {shown(value)}")
     if not is_right:
         advice = _advice(value, expected)
         message = f"{name} must be {KINDS.get(expected, expected.__name__)}, not {shown(value)}"

@@ -15,10 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ..core.images import ImageError, read_pixels
 from ..core.paths import show_path
+from ..core.progress import progress_bar
 from ..core.storage import sha256_of
 from .benchmarks import Benchmark, benchmark_of
 from .headers import file_metadata
@@ -204,7 +204,7 @@ def _twins(
     "Files that are there more than once"
     alike = frame[lengths.duplicated(keep=False) & (lengths >= 0)]
     text = "comparing files of equal length"
-    files = tqdm(alike.file, desc=text, leave=False, disable=len(alike) < 500)
+    files = progress_bar(alike.file, len(alike) >= 500, desc=text, unit="file", leave=False)
     digests = np.array([_digest(file) for file in files], dtype=object)
     could_be_read = digests != ""
     sets = alike[could_be_read].groupby(digests[could_be_read], sort=False)
@@ -260,7 +260,9 @@ def _check_pixels(
         return
     chosen = _spread(frame, n)
     unreadable = 0
-    for file in tqdm(chosen.file, desc="decoding", leave=False, disable=len(chosen) < 500):
+    for file in progress_bar(
+        chosen.file, len(chosen) >= 500, desc="decoding", unit="file", leave=False
+    ):
         try:
             read_pixels(file)
         except ImageError as error:

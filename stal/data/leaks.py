@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from fastcore.basics import patch
-from tqdm import tqdm
 
 from ..core.images import ImageError
 from ..core.intervals import bootstrap_source, interval_around
+from ..core.progress import progress_bar
 from .headers import file_metadata
 from .listing import check_frame
 from .splits import hash_share
@@ -169,7 +169,7 @@ def _read_metadata(
     "Metadata of files"
     about = {}
     bad = []
-    bar = tqdm(files, desc="reading headers", leave=False, disable=len(files) < 5000)
+    bar = progress_bar(files, len(files) >= 5000, desc="headers", unit="file", leave=False)
     for row, file in zip(files.index, bar):
         try:
             about[row] = file_metadata(file)

@@ -17,11 +17,12 @@ import pandas as pd
 from fastcore.basics import patch
 from pandas.api.types import infer_dtype
 
-from ..core.images import ImageError, find_images
+from ..core.images import ImageError, begins_like_image, find_images
 from ..core.paths import show_path
+from ..core.targets import at_home
 from .benchmarks import Benchmark, benchmark_of
 from .folder_names import is_generator, key_of, label_of, split_of
-from .manifests import rows_of
+from .manifests import is_manifest, rows_of
 
 # %% ../../nbs/lib/data/listing.ipynb #33dd1cf9
 COLUMNS = ("file", "label", "generator", "source", "group", "pair", "split")
@@ -170,6 +171,17 @@ def label(
     return None if is_subset else label_of(at[-1])
 
 # %% ../../nbs/lib/data/listing.ipynb #c6c53523
+@patch
+def wraps(
+    self: _Tree,
+    at: tuple[str, ...],  # a folder: names, from above
+    names: list[str],  # of it and those above, as the registry calls them
+) -> bool:
+    "Whether a folder says nothing, as all there is lies in it, and it is no generator's"
+    alone = all(len(self.inside[at[:k]]) == 1 for k in range(len(at)))
+    return alone and not any(self.is_subset(name) or is_generator(name) for name in names)
+
+# %% ../../nbs/lib/data/listing.ipynb #1e793940
 def _class_folder(
     tree: _Tree,
     at: tuple[str, ...],  # a folder: names, from above
@@ -230,7 +242,10 @@ def _place(
     above = [name for name, is_split in zip(folder[:at], splits) if not is_split]
     inner = zip(folder[at + 1 :], splits[at + 1 :])
     below = _tidied([name for name, is_split in inner if not is_split], benchmark)
-    if names := _names_above(tree, above):
+    names = _names_above(tree, above)
+    if below and names and benchmark.layout == "flat" and tree.wraps(folder[:at], names):
+        names = below
+    elif names:
         names = names + below
     elif benchmark.layout == "flat":
         names = below or [folder[at]]
@@ -271,6 +286,8 @@ def _form_of(
     benchmark: Benchmark,  # in folders
 ) -> str:  # for a message
     "What the folders of a set look like"
+    if benchmark.layout == "flat" and not benchmark.expected:
+        return "photographs in real/ and generated images in fake/NAME (the generator)"
     form = {
         "classes": "…/0_real and …/1_fake, or …/nature and …/ai",
         "flat": "one folder a generator",
@@ -423,7 +440,7 @@ def _label_in(text: str) -> int | None:  # None: it is none
 # %% ../../nbs/lib/data/listing.ipynb #7d5fcbe4
 def _file_in(folder: Path, name: str) -> Path:
     "The file that a manifest names; backslashes part folders unless there is a file with one"
-    file = folder / name
+    file = folder / at_home(name)
     if "\\" not in name or file.is_file():
         return file
     return folder / name.replace("\\", "/")
@@ -445,7 +462,7 @@ def _faults(
         faults.append(f"no such file: {name or '(empty)'}{here}")
     elif (first := first_line.setdefault(os.path.realpath(file), number)) != number:
         faults.append(f"{name} is already in line {first}")
-    if given.get("split", "") not in ("", *SPLITS):
+    if given.get("split") and not split_of(given["split"]):
         faults.append(f"split {given['split']!r} is none of {', '.join(SPLITS)}")
     return [f"line {number}: {fault}" for fault in faults]
 
@@ -463,7 +480,7 @@ def _row_of(
     row = dict(file=str(file), label=label, source=source, pair=pair)
     row["generator"] = (given.get("generator") or source) if label else ""
     row["group"] = given.get("group") or by_name
-    return {**given, **row, "split": given.get("split", "")}
+    return {**given, **row, "split": split_of(given.get("split", ""))}
 
 # %% ../../nbs/lib/data/listing.ipynb #a497a446
 def _list_manifest(
@@ -511,7 +528,7 @@ def _folders_in(
 # %% ../../nbs/lib/data/listing.ipynb #aed3faf0
 def read_dataset(
     path: str | Path,  # folder of the set, or CSV manifest
-    name: str = "folder",  # of BENCHMARKS; a CSV file is read as "csv" in any case
+    name: str = "folder",  # of BENCHMARKS; a manifest is read as "csv" in any case
     reals: str | Path | None = None,  # folder of photographs to add as the real class
 ) -> pd.DataFrame:  # one row an image; attrs: other files, and what each folder was taken for
     """List a set of images as one table, in natural order; nothing is decoded.
@@ -519,8 +536,9 @@ def read_dataset(
     Raises ImageError or ValueError, which name the folder or the line, and what was expected."""
     path = Path(path)
     reals = None if reals is None else Path(reals)
-    is_manifest = path.suffix.lower() in (".csv", ".tsv", ".txt") and path.is_file()
-    benchmark = benchmark_of("csv" if is_manifest else name)
+    benchmark = benchmark_of("csv" if is_manifest(path, name) else name)
+    if path.is_file() and begins_like_image(path):
+        raise ValueError(f"{show_path(path)}: an image; name a folder of them, or a manifest")
     rows, others = LAYOUTS[benchmark.layout](path, benchmark, reals)
     if not rows:
         raise ValueError(f"{show_path(path)}: no images but those of {show_path(reals)}")

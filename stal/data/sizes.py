@@ -8,9 +8,9 @@ __all__ = ['LEAST_CROP', 'sides_of', 'common_crop', 'too_small']
 # %% ../../nbs/lib/data/sizes.ipynb #d6eaeaff
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from ..core.images import ImageError, read_header
+from ..core.progress import progress_bar
 
 # %% ../../nbs/lib/data/sizes.ipynb #f28769b2
 def sides_of(
@@ -19,7 +19,7 @@ def sides_of(
 ) -> np.ndarray:  # [N], shorter side in pixels; 0 for a file that is no image
     "The shorter side of each image, by its header"
     sides = []
-    for file in tqdm(files, desc="reading headers", leave=False, disable=not progress):
+    for file in progress_bar(files, progress, desc="headers", unit="file", leave=False):
         try:
             header = read_header(file)
             sides.append(min(header.width, header.height))

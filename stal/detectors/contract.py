@@ -6,6 +6,9 @@
 __all__ = ['in_precision_of', 'Detector', 'check_images', 'Body']
 
 # %% ../../nbs/lib/detectors/contract.ipynb #3fa06fe3
+from collections.abc import Callable
+from functools import wraps
+
 import torch
 from torch import Tensor, nn
 
@@ -21,6 +24,15 @@ def in_precision_of(
     is_float = isinstance(images, Tensor) and images.is_floating_point()
     return images.to(precision) if is_float and precision else images
 
+# %% ../../nbs/lib/detectors/contract.ipynb #f850ee4a
+def _of_any_precision(features: Callable) -> Callable:  # methods of a detector
+    @wraps(features)
+    def with_precision(self, images: Tensor, *further, **options) -> Tensor:
+        return features(self, in_precision_of(self, images), *further, **options)
+
+    with_precision.precision = "any"
+    return with_precision
+
 # %% ../../nbs/lib/detectors/contract.ipynb #838b3cfa
 class Detector(nn.Module):
     "Images [B, 3, H, W], RGB in [0, 1], to logits [B]; higher means more likely generated"
@@ -30,6 +42,12 @@ class Detector(nn.Module):
     def __call__(self, images: Tensor, *further, **options):  # what `forward` gives
         "Judge images, float of any precision"
         return super().__call__(in_precision_of(self, images), *further, **options)
+
+    def __new__(cls, *args, **options):
+        "Features are of images of any precision, as verdicts are"
+        if not hasattr(cls.features, "precision"):
+            cls.features = _of_any_precision(cls.features)
+        return super().__new__(cls)
 
     def features(self, images: Tensor) -> Tensor:  # [B, 3, H, W] to [B, width]
         "What the verdict rests on"

@@ -9,6 +9,7 @@ __all__ = ['detectors_folder', 'default_in', 'weights_of', 'weights_named']
 import json
 from pathlib import Path
 
+from ..core.messages import did_you_mean
 from ..core.paths import shipped, show_path
 from ..core.targets import at_home
 
@@ -36,9 +37,10 @@ def weights_of(
     "The weights of a detector of a folder. Raises FileNotFoundError, which says what there is."
     file = folder / f"{name}.safetensors"
     if not file.exists():
-        others = ", ".join(sorted(path.stem for path in folder.glob("*.safetensors"))) or "none"
+        others = sorted(path.stem for path in folder.glob("*.safetensors")) or ["none"]
+        hint = did_you_mean(name, others)
         where = show_path(folder.name)
-        raise FileNotFoundError(f"no detector {show_path(name)!r} in {where}; there are {others}")
+        raise FileNotFoundError(f"no detector {show_path(name)!r} in {where}; {hint}")
     return file
 
 # %% ../../nbs/lib/detectors/named.ipynb #9ede5c46

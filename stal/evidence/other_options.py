@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..core import storage
 from ..core.compat import threads
-from ..core.paths import project_root
+from ..core.paths import fresh_result, project_root
 from ..detectors.registry import rival_named
 from ..detectors.scoring import score
 from .design import Task
@@ -55,10 +55,12 @@ def commit() -> str:
 
 
 def options_file(
-    name: str,
+    name: str,  # of the rival
+    fresh: bool = False,  # those of this run, which wait to be put among the stored ones
 ) -> Path:
     "Where scores with other options are stored"
-    return results_folder() / f"options_{name}.safetensors"
+    file = f"options_{name}.safetensors"
+    return fresh_result(file) if fresh else results_folder() / file
 
 # %% ../../nbs/lib/evidence/other_options.ipynb #02eab21f
 def store_options(

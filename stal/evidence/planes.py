@@ -20,12 +20,12 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from ..core import storage
 from ..core.compat import threads
 from ..core.degradations import CLEAN, jpeg
 from ..core.images import bytes_of
+from ..core.progress import progress_bar
 from ..data.batches import PairBatches
 from ..detectors.teacher import Teacher, TeacherSettings, block_statistics, standardised
 from ..detectors.training import Settings, rate_factor, verdict_loss
@@ -222,7 +222,7 @@ def run_teachers(
     about = {"study": study.digest, "steps": str(steps)}
     with threads(1):
         tested = {name: curves_of(change(study.images)) for name, change in TESTED.items()}
-        for seed, history, family in tqdm(over, desc="teachers"):
+        for seed, history, family in progress_bar(over, desc="teachers"):
             file = folder / f"{family}--{history.replace(' ', '_')}--{seed}.safetensors"
             if file.exists():
                 storage.check_identity(file, storage.read(file)[1], about)

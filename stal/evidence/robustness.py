@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..core import storage
 from ..core.degradations import DEGRADATIONS, degrade
+from ..core.paths import fresh_result
+from ..core.progress import progress_bar
 from ..detectors.contract import Detector
 from ..detectors.scoring import score
 from .runs import results_folder
@@ -81,7 +82,7 @@ def score_degraded(
     "Every method on every degradation; those that make images too small for it are left out"
     scores = {}
     seeds = max(len(detectors) for detectors in methods.values())
-    for kind, strength in tqdm(chosen, desc="degradations"):
+    for kind, strength in progress_bar(chosen, desc="degradations"):
         draws = degraded(images, kind, strength, seed, seeds)
         side = min(draws[0].shape[-2:])
         for method, detectors in methods.items():
@@ -97,9 +98,12 @@ def digest_of(
     return hashlib.sha256(images.numpy().tobytes()).hexdigest()
 
 
-def robustness_file() -> Path:
+def robustness_file(
+    fresh: bool = False,  # those of this run, which wait to be put among the stored ones
+) -> Path:
     "Where the scores are stored"
-    return results_folder() / "robustness.safetensors"
+    name = "robustness.safetensors"
+    return fresh_result(name) if fresh else results_folder() / name
 
 # %% ../../nbs/lib/evidence/robustness.ipynb #c83e6204
 def write_scores(

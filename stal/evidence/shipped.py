@@ -24,13 +24,19 @@ def _built(card: dict, file: Path) -> Detector:
         raise ValueError(f"{show_path(file.with_suffix('.json'))}: {error}") from None
 
 
+def _named(name: str | None, folder: Path) -> str:
+    "Only what is empty means the default"
+    return default_in(folder) if name in ("", None) else str(name)
+
+
 def load_detector(
-    name: str = "",  # for example "stal-0"; empty: the default
-    folder: str | Path | None = None,  # default: the shipped ones
+    name: str | Path = "",  # for example "stal-0", or a file; empty: the default
+    folder: str | Path | None = None,  # that has such a name; default: the shipped ones
 ) -> tuple[Detector, dict]:  # in evaluation mode, and its card
     "A trained detector by name. Raises FileNotFoundError or ValueError, which name the file."
     folder = Path(folder or detectors_folder())
-    file = weights_of(name or default_in(folder), folder)
+    is_file = str(name).endswith(".safetensors")
+    file = Path(name) if is_file else weights_of(_named(name, folder), folder)
     tensors, _ = storage.read(file)
     card = storage.read_card(file.with_suffix(".json"))
     detector = _built(card, file)

@@ -69,6 +69,8 @@ def draw(
         return reconstruct(model, crops, batch), groups
     if n < 1:
         raise ValueError(f"the number of images must be at least 1, not {n}")
+    if not isinstance(seed, int) or abs(seed) >= 2**63:
+        raise ValueError(f"seed must be a whole number of less than 64 bits, not {seed!r}")
     rng = torch.Generator().manual_seed(seed)
     images = torch.cat([to_8_bits(model.draw(size, rng)) for size in batch_sizes(n, batch)])
     return images, [str(i) for i in range(n)]

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..core.degradations import jpeg
 from ..core.images import ImageError, bytes_of, find_images, is_lossless, read_pixels, to_image
 from ..core.paths import project_root
+from ..core.progress import progress_bar
 from ..core.targets import at_home
 from .cards import compare_tails, tail_vector
 from .detection import grouped_aucs
@@ -47,7 +47,7 @@ def read_sources(
     paths, others = find_images(root)
     left_out = [f"{path.relative_to(root)}: not an image's extension" for path in others]
     crops = {}
-    for path in tqdm(paths, desc=root.name):
+    for path in progress_bar(paths, desc=root.name, unit="file"):
         try:
             image = to_image(read_pixels(path, crop))
         except ImageError as error:

@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from ..core.images import ImageError, bytes_of, find_images, read_image
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, grid_crops, random_crops
+from ..core.progress import progress_bar
 
 # %% ../../nbs/lib/generators/material.ipynb #2142cef0
 SIZE = 64  # side of every generated image, in pixels
@@ -79,20 +79,24 @@ def embedded_set(
 # %% ../../nbs/lib/generators/material.ipynb #f249c062
 def training_set(
     folder: str | Path,  # photographs, searched with everything below
+    bad: list | None = None,  # takes the ImageError of each file; default: the first is raised
 ) -> TrainingSet:
     """Read and bin a folder of photographs; other files are counted in `source`.
 
-    Raises ImageError, which names the file, for an image that cannot be used.
+    Raises ImageError, which names the file, for an image that cannot be used, or if none can.
     """
     paths, others = find_images(folder)
     images = []
-    for path in tqdm(paths, desc="reading photographs", leave=False):
+    for path in progress_bar(paths, desc="photographs", unit="file", leave=False):
         try:
             images.append(bytes_of(binned(read_image(path))))
-        except ImageError:
-            raise
         except ValueError as error:
-            raise ImageError(f"{show_path(path)}: {error}") from None
+            named = error if isinstance(error, ImageError) else f"{show_path(path)}: {error}"
+            if bad is None:
+                raise ImageError(str(named)) from None
+            bad.append(named)
+    if not images:
+        raise ImageError(f"{bad[0]}; no photograph can be used")
     ignored = f"; {len(others)} other files in the folder" if others else ""
     return TrainingSet(images, f"{len(images)} photographs, binned{ignored}")
 

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..core import storage
 from ..core.compat import bfloat16_arithmetic, set_seed
 from ..core.compat import threads as with_threads
+from ..core.progress import progress_bar
 from .adversary import Critic, fooling_loss, gradient_penalty, judging_loss
 from .material import TrainingSet
 from .recipes import Recipe
@@ -230,7 +231,8 @@ def train_member(
         if checkpoint is not None and checkpoint.exists():
             training.load(checkpoint)
         start = training.done
-        with tqdm(total=training.steps, initial=start, desc=training.name, mininterval=1) as bar:
+        options = {"total": training.steps, "initial": start, "desc": training.name, "unit": "step"}
+        with progress_bar(**options) as bar:
             while training.done < training.steps:
                 losses = training.step()
                 training.note_progress(bar, losses, checkpoint)

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.images import check_levels
 from ..core.messages import one_of
-from .profile import check_options, to_planes, window_of
+from .profile import check_batch, check_options, to_planes, window_of
 
 # %% ../../nbs/lib/spectrum/conventions.ipynb #e0a3a680
 def ring_means(
@@ -154,7 +155,11 @@ def published_profile(
     convention: str,  # of CONVENTIONS
     levels: str = "unit",  # of LEVELS: measured from 0 to 1, or as its authors do
 ) -> Tensor:  # [B, n]; n and the unit are the convention's
-    "Radial profile as a published work defines it. Raises ValueError for an unknown convention."
+    """Radial profile as a published work defines it.
+
+    Raises ValueError for an unknown convention, TypeError or ValueError for pixels out of range."""
+    check_batch(images)
+    check_levels(images, signed=images.shape[1] == 1)
     profile = CONVENTIONS[one_of("convention", convention, CONVENTIONS)]
     is_signed = one_of("levels", levels, LEVELS) == "published" and convention in SIGNED
     return profile(images * 2 - 1 if is_signed else images)

@@ -8,17 +8,19 @@ __all__ = ['Measurement', 'measure_files', 'photograph_profiles']
 # %% ../../nbs/lib/spectrum/measuring.ipynb #36a665e0
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from math import log10
 from pathlib import Path
 
 import numpy as np
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
 from ..core.images import ImageError, paths_of
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, centre_crop
+from ..core.progress import progress_bar
 from .files import profile_files
-from .profile import fit_power_law, radial_profile
+from .profile import EPSILON, fit_power_law, radial_profile
 from .tail import tail_statistics
 
 # %% ../../nbs/lib/spectrum/measuring.ipynb #8ca27183
@@ -41,6 +43,15 @@ class Measurement:
             for name, row in zip(self.names, values)
         ]
 
+# %% ../../nbs/lib/spectrum/measuring.ipynb #edd3de29
+def _fault(path: Path, profile: Tensor | ImageError) -> str:  # empty: there is none
+    "Why a file has no spectrum"
+    if isinstance(profile, ImageError):
+        return str(profile)
+    if profile.max() < log10(EPSILON) + 1:  # one pixel by one level: two decades above
+        return f"{show_path(path)}: one colour in the central square: there is no spectrum"
+    return ""
+
 # %% ../../nbs/lib/spectrum/measuring.ipynb #dc483bc7
 def measure_files(
     paths: str | Path | Iterable[str | Path],  # image files
@@ -52,11 +63,12 @@ def measure_files(
     paths = list(paths_of(paths))
     result = Measurement()
     profiles = []
-    bar = {"total": len(paths), "unit": "file", "leave": False, "disable": not progress}
+    bar = {"total": len(paths), "desc": "spectrum", "unit": "file", "leave": False}
+    profiled = profile_files(paths, crop, colour=colour)
     try:
-        for path, profile in tqdm(profile_files(paths, crop, colour=colour), **bar):
-            if isinstance(profile, ImageError):
-                result.failures.append(str(profile))
+        for path, profile in progress_bar(profiled, progress, **bar):
+            if fault := _fault(path, profile):
+                result.failures.append(fault)
             else:
                 profiles.append(profile.mean(0))
                 result.names.append(show_path(path))

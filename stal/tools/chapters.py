@@ -147,6 +147,8 @@ def make_plan(
     names = select(chapters(root), request.only, request.start)
     if request.jobs < 1:
         raise RunError(f"--jobs must be at least 1, not {request.jobs}")
+    if not min(request.limits.cell, request.limits.notebook) > 0:
+        raise RunError("--cell-limit and --notebook-limit are seconds, more than 0")
     parameters = resolve_parameters(names, root / "nbs", request.profile, request.assignments)
     label = run_label(request)
     if label == DEFAULT_PROFILE and request.output is None:

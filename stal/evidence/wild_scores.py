@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from fastcore.basics import patch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -153,34 +154,40 @@ class WildScores:
         start = f"{ORIGINALS}/raw/"
         return [key.removeprefix(start) for key in self.tensors if key.startswith(start)]
 
-    @property
-    def labels(self) -> np.ndarray:  # of `against`: 0 original, 1 a network's
-        "Labels of originals and a network's images"
-        return np.repeat((0, 1), len(self.photographs))
+# %% ../../nbs/lib/evidence/wild_scores.ipynb #9252c43f
+@patch(as_prop=True)
+def labels(self: WildScores) -> np.ndarray:  # of `against`: 0 original, 1 a network's
+    "Labels of originals and a network's images"
+    return np.repeat((0, 1), len(self.photographs))
 
-    @property
-    def groups(self) -> list[str]:  # of `against`
-        "The photograph of each"
-        return self.photographs * 2
 
-    def against(
-        self,
-        network: str,  # of `networks` or CONTROLS
-        track: str,  # of TRACKS
-        method: str,  # of `methods`
-    ) -> np.ndarray:  # [seeds, 2 * N], logits
-        "Scores of originals, and of a network's images"
-        sides = [self.tensors[f"{name}/{track}/{method}"] for name in (ORIGINALS, network)]
-        return torch.cat(sides, 1).numpy()
+@patch(as_prop=True)
+def groups(self: WildScores) -> list[str]:  # of `against`
+    "The photograph of each"
+    return self.photographs * 2
 
-    def auc(
-        self,
-        network: str,
-        track: str,  # of TRACKS
-        method: str,  # of `methods`
-    ) -> Interval:
-        "How well a method tells a network's images from the originals, over seeds and photographs"
-        return interval_over(self.labels, self.groups, self.against(network, track, method))
+# %% ../../nbs/lib/evidence/wild_scores.ipynb #5bdc118d
+@patch
+def against(
+    self: WildScores,
+    network: str,  # of `networks` or CONTROLS
+    track: str,  # of TRACKS
+    method: str,  # of `methods`
+) -> np.ndarray:  # [seeds, 2 * N], logits
+    "Scores of originals, and of a network's images"
+    sides = [self.tensors[f"{name}/{track}/{method}"] for name in (ORIGINALS, network)]
+    return torch.cat(sides, 1).numpy()
+
+
+@patch
+def auc(
+    self: WildScores,
+    network: str,
+    track: str,  # of TRACKS
+    method: str,  # of `methods`
+) -> Interval:
+    "How well a method tells a network's images from the originals, over seeds and photographs"
+    return interval_over(self.labels, self.groups, self.against(network, track, method))
 
 # %% ../../nbs/lib/evidence/wild_scores.ipynb #4326faa7
 def read_wild_scores(

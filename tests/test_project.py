@@ -168,6 +168,20 @@ def recorded(manifest, name):
     return manifest["notebooks"].get(name, {}).get("fingerprint", "never")
 
 
+def test_every_chapter_links_the_glossary(root):
+    for chapter in sorted((root / "nbs").glob("[0-9]*.ipynb")):
+        assert "](glossary.md)" in chapter.read_text(), chapter.name
+
+
+def test_glossary_names_chapters_that_there_are(root):
+    text = (root / "nbs" / "glossary.md").read_text()
+    for chapter in re.findall(r"\]\((.*?)\)", text):
+        assert (root / "nbs" / chapter).is_file(), chapter
+    for section in text.split("## ")[1:]:
+        words = re.findall(r"- \*\*(.*?)\.\*\*", section)
+        assert words == sorted(words, key=str.lower), f"in the order of the alphabet: {words}"
+
+
 def test_record_is_complete_and_belongs_to_these_sources(root):
     manifest = read_manifest(root / "figures")
     assert manifest["figures"] and set(CHAPTERS) >= set(manifest["notebooks"])

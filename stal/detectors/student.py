@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .backbones import resnet, timm_backbone
+from .backbones import efficientnet_lite0, resnet, timm_backbone
 from .contract import Body, Detector, check_images
 
 # %% ../../nbs/12_student.ipynb #60322fd6
@@ -143,6 +143,7 @@ STUDENTS = {
     "small": small_cnn,
     "resnet18": partial(resnet, 18),
     "resnet50": partial(resnet, 50),
+    "efficientnet_lite0": efficientnet_lite0,
 }  # and timm:NAME
 
 # %% ../../nbs/12_student.ipynb #af46d7e9

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from .heatmaps import check_finite
-from ..spectrum.profile import to_planes
+from ..spectrum.profile import planes_in_range
 
 # %% ../../nbs/25_heatmaps.ipynb #3c19a960
 def _in_band(planes: np.ndarray, start: float, stop: float) -> np.ndarray:  # [B, H, W]
@@ -36,7 +36,7 @@ def band_energy(
 ) -> Tensor:  # [B, H, W], decades
     """Local energy of the luminance in a band of frequencies.
 
-    Raises ValueError for a band or sigma that makes no sense, and pixels that are not finite.
+    Raises ValueError for a band or sigma that makes no sense, and pixels that are not in [0, 1].
     """
     from scipy.ndimage import gaussian_filter
 
@@ -44,7 +44,7 @@ def band_energy(
         raise ValueError(f"a band must satisfy 0 ≤ start < stop ≤ 1, not {start} to {stop}")
     if not sigma > 0:
         raise ValueError(f"sigma must be above 0, not {sigma}")
-    luminance = to_planes(images)[:, 0].double().cpu()
+    luminance = planes_in_range(images, "luma")[:, 0].double().cpu()
     check_finite(luminance)
     energy = gaussian_filter(_in_band(luminance.numpy(), start, stop) ** 2, (0, sigma, sigma))
     return torch.from_numpy(np.log10(energy + FLOOR)).float()

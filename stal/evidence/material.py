@@ -27,6 +27,7 @@ from ..core.degradations import jpeg
 from ..core.images import bytes_of, find_images, read_header, read_image
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, centre_crop, grid_crops, random_crops
+from ..core.progress import progress_bar
 from ..data.pairs import Pairs, match_jpeg, pair_up
 from ..detectors.scoring import Validation
 from .design import COMPARISON, CONTROLS, HEADED, RIVALS
@@ -200,11 +201,15 @@ EMBEDDED = {
 }  # the other six are for training
 
 
+@lru_cache(maxsize=2)
 def free_draws(
     n: int,  # images of each member
 ) -> dict[str, Tensor]:  # member → [n, 3, 64, 64], uint8
     "What the members draw that draw from nothing"
-    return {name: bytes_of(drawn(name, n, seed=1)[0]) for name in tqdm(DRAWN_BY, desc="drawing")}
+    return {
+        name: bytes_of(drawn(name, n, seed=1)[0])
+        for name in progress_bar(DRAWN_BY, desc="drawing", unit="generator")
+    }
 
 # %% ../../nbs/lib/evidence/material.ipynb #3d133d7f
 def reworked(
@@ -298,7 +303,7 @@ def photographs_study(
     parts = split_subjects(subjects)
     models = {m: load_generator(m) for m in REWORKED_BY}
     models |= public_autoencoders(decoders) if decoders else {}
-    small = [binned(read_image(p)) for p in tqdm(paths, desc="reading")]
+    small = [binned(read_image(p)) for p in progress_bar(paths, desc="reading", unit="file")]
     pairs = pair_up(small, subjects, models)
     train, held = (pairs.of(parts[part], REWORKED_BY) for part in ("train", "held"))
     images, table = _both_kinds(pairs.of(parts["test"]), embedded_scenes(models), n)
@@ -361,14 +366,20 @@ def native_and_binned(
 ) -> tuple[Pairs, Pairs, Parts, tuple[str, ...]]:  # aligned; not matched; parts; left out
     "Photographs at their own resolution, whose versions have their JPEG history, and binned ones"
     paths, subjects = read_subjects(Path(folder))
-    native = [_on_the_grid(read_image(path), most) for path in tqdm(paths, desc="reading")]
+    native = [
+        _on_the_grid(read_image(path), most)
+        for path in progress_bar(paths, desc="reading", unit="file")
+    ]
     plain, matched, left_out = match_histories(pair_up(native, subjects, models), paths)
     small = pair_up([binned(read_image(p)) for p in paths], subjects, models)
     return joined(matched, small), joined(plain, small), split_subjects(subjects), left_out
 
 # %% ../../nbs/lib/evidence/material.ipynb #96116645
 def _collected(frame: pd.DataFrame, size: int) -> tuple[Tensor, pd.DataFrame]:
-    squares = [bytes_of(centre_crop(read_image(f), size)) for f in tqdm(frame.file, desc="reading")]
+    squares = [
+        bytes_of(centre_crop(read_image(f), size))
+        for f in progress_bar(frame.file, desc="reading", unit="file")
+    ]
     png = [read_header(f).format == "PNG" for f in frame.file]
     table = frame[["label", "generator", "source", "group", "pair"]].assign(png=png)
     return torch.stack(squares), table.reset_index(drop=True)

@@ -29,6 +29,7 @@ from ..core.degradations import CLEAN
 from ..core.images import bytes_of
 from ..core.parallel import run_tasks
 from ..core.paths import shipped, show_path
+from ..core.progress import progress_bar
 from ..data.batches import PairBatches
 from ..detectors.contract import Detector
 from ..detectors.registry import rivals
@@ -105,12 +106,15 @@ def train_rival(
     progress: bool = False,  # show a bar
     weights: int | None = None,  # seed of the weights; default: the task's
 ) -> Detector:  # in evaluation mode
-    "Fit one rival with its defaults, on one thread"
-    fit = rivals()[VARIANTS[task.variant].rival].fit
+    "Fit one rival with its defaults and what its variant changes, on one thread"
+    variant = VARIANTS[task.variant]
+    options = dict(variant.options)
+    if variant.chooses:
+        options["validation"] = study.validation(task.generators, 128)
     seed = settings_of(task, weights)[0].seed
-    batches = batches_of(study, task)
+    options |= {"auxiliary": help_of(task), "progress": progress}
     with threads(1):
-        return fit(batches, seed, auxiliary=help_of(task), progress=progress)
+        return rivals()[variant.rival].fit(batches_of(study, task), seed, **options)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #8606ebb0
 @torch.no_grad()
@@ -155,6 +159,8 @@ def identity_of(
     }
     if variant.rival:
         identity |= {"rival": variant.rival, "defaults": rivals()[variant.rival].defaults}
+    if variant.options or variant.chooses:
+        identity |= {"options": variant.options, "chooses": variant.chooses}
     return json.dumps(identity)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #394848ca
@@ -186,7 +192,7 @@ def _trained(study: Study, task: Task) -> tuple[Training | Detector, list[dict]]
 
 # %% ../../nbs/lib/evidence/runs.ipynb #0d57ef9c
 def _about_run(study: Study, task: Task, trained: Training | Detector, notes: list[dict]) -> dict:
-    history = trained.history if isinstance(trained, Training) else []
+    history = getattr(trained, "history", [])  # a detector that chose says what it tried
     about = {"identity": identity_of(study, task), "history": json.dumps(history)}
     return about | {"attempts": json.dumps(notes)}
 
@@ -297,7 +303,8 @@ def run_study(
     left = [task for task in tasks if not stored_run(study, task, folder)]
     calls = [(task, folder / f"{task.name}.safetensors") for task in left]
     finished = len(tasks) - len(left)
-    with tqdm(total=len(tasks), initial=finished, desc=study.name, unit="run", smoothing=0) as bar:
+    options = {"total": len(tasks), "initial": finished, "desc": study.name, "unit": "run"}
+    with progress_bar(**options, smoothing=0) as bar:
         run_tasks(run_one, calls, study, processes, bar.update)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #a18b53e2

@@ -26,6 +26,7 @@ from ..core.compat import threads
 from ..core.messages import one_of
 from ..core.parallel import run_tasks
 from ..core.paths import show_path
+from ..core.progress import progress_bar
 from ..data.batches import PairBatches
 from ..data.pairs import Pairs
 from ..detectors.contract import Detector
@@ -380,7 +381,7 @@ def train_detectors(
     left = _missing(wanted, train, folder, steps)
     calls = [(kind, s, steps, folder, card) for kind, s in left]
     finished = len(wanted) - len(left)
-    with tqdm(total=len(wanted), initial=finished, desc="detectors", smoothing=0) as bar:
+    with progress_bar(total=len(wanted), initial=finished, desc="detectors", smoothing=0) as bar:
         run_tasks(_make, calls, (train, held), processes, bar.update)
     students = [kind for kind in only or KINDS if kind in KINDS]
     return choose_default(folder, seeds) if students else ""
@@ -390,7 +391,7 @@ def _decisions(detector: Detector, thresholds: Thresholds, files: list[str]) -> 
     from stal.core.images import read_pixels
 
     decisions = []
-    for file in tqdm(files, desc="judging", leave=False):
+    for file in progress_bar(files, desc="judging", unit="file", leave=False):
         image = torch.from_numpy(read_pixels(file)).permute(2, 0, 1)
         decisions.append(thresholds.decide(whole_score(detector, image)))
     return decisions

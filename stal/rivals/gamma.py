@@ -26,6 +26,7 @@ from ..detectors.contract import Detector, check_images
 from ..detectors.registry import rival
 from ..detectors.student import Student, build_student
 from ..detectors.training import train
+from .mpft import tune_last
 
 # %% ../../nbs/37_gamma.ipynb #66da142a
 def polygon(
@@ -284,7 +285,7 @@ class Gamma(Detector):
 
     def __init__(
         self,
-        student: Student,  # the small one, whose parts it takes
+        student: Student,  # whose parts it takes, with tokens before a pooling
         attention: bool = True,  # from segmentation to classification
         generated: float = 1.0,  # l1, weight of the loss of S_gen
         moved: float = 1.0,  # l2, weight of the loss of S_man
@@ -374,10 +375,14 @@ def build(
     attention: bool = True,  # from segmentation to classification
     generated: float = 1.0,  # weight of the loss of S_gen
     moved: float = 1.0,  # weight of the loss of S_man
-    **options,  # of the small student: front, width, gain
+    **options,  # name of the student, last (its blocks that are tuned), front, width, gain …
 ) -> Gamma:
-    "The network before training. Raises what `Gamma` and `build_student` raise."
-    student = build_student("small", seed=seed, **options)
+    "The network before training. Raises what `Gamma`, `build_student` and `tune_last` raise."
+    name = options.pop("name", "small")
+    last = options.pop("last", None)
+    student = build_student(name, seed=seed, **options)
+    if last is not None:
+        tune_last(student, last)
     return Gamma(student, attention, generated, moved, seed=seed)
 
 # %% ../../nbs/37_gamma.ipynb #fc801a95
@@ -389,7 +394,7 @@ def fit(
     progress: bool = True,  # show a bar
     manipulation: Manipulation = Manipulation(),
     rate: float = 2e-3,  # learning rate
-    **options,  # of `build`: attention, generated, moved, front, width, gain
+    **options,  # of `build`: attention, generated, moved, name, last, front, width …
 ) -> Gamma:  # in evaluation mode
     """Train on manipulated pairs (after arXiv 2509.10250, from its abstracts).
 

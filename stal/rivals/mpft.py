@@ -17,6 +17,7 @@ from ..core.degradations import CLEAN
 from ..core.messages import one_of
 from ..data.batches import PairBatches
 from ..data.pairs import Alignment
+from ..detectors.backbones import Steady
 from ..detectors.contract import check_images
 from ..detectors.exporting import export_student
 from ..detectors.registry import rival
@@ -136,10 +137,18 @@ def few_images(
     return PairBatches(list(reals), {"generated": list(fakes)}, **options)
 
 # %% ../../nbs/36_mpft.ipynb #8fa863c1
+def _blocks(student: Student) -> list:  # of its body, in order
+    net = student.body.net
+    if isinstance(net, Steady):
+        return list(net[:-2])  # without pooling
+    return list(getattr(net, "blocks", ()))
+
+
 def _final(student: Student, blocks: int) -> list:  # parts that are tuned
     net = student.body.net
+    of_body = _blocks(student)
     norms = [getattr(net, name) for name in ("norm", "fc_norm") if hasattr(net, name)]
-    return [*net.blocks[len(net.blocks) - blocks :], *norms, student.head]
+    return [*of_body[len(of_body) - blocks :], *norms, student.head]
 
 
 def tune_last(
@@ -150,8 +159,8 @@ def tune_last(
 
     Raises ValueError for a body without so many blocks.
     """
-    has = len(getattr(student.body.net, "blocks", ()))
-    if not hasattr(student.body.net, "blocks") or not 0 <= blocks <= has:
+    has = len(_blocks(student))
+    if not has or not 0 <= blocks <= has:
         name = student.recipe["name"]
         raise ValueError(f"student {name} has {has} blocks: last cannot be {blocks}")
     student.requires_grad_(False)

@@ -24,7 +24,7 @@ help:            ## this list
 
 setup: $(STAMP)  ## create the virtual environment; done by all other targets when needed
 
-figures: $(STAMP) ## run every chapter, renew figures/, outputs and README.md; one chapter: stal reproduce --only NAME
+figures: $(STAMP) ## run every chapter, renew figures/, outputs and pages; one chapter: stal reproduce --only NAME
 	@$(BIN)/stal reproduce --jobs $(JOBS)
 
 test: $(STAMP)   ## the workshop with its tests, command line, faults, packaging, house rules
@@ -46,7 +46,7 @@ fuzz: $(STAMP)   ##- broken images, manifests, configurations and cards for SECO
 zoo: $(STAMP)    ##- train all generators again, about three hours on one core; needs PHOTOGRAPHS=folder, writes ZOO=runs/zoo
 	@$(BIN)/stal train-generator all --photographs "$(PHOTOGRAPHS)" --output "$(ZOO)"
 
-wild: $(STAMP)   ##- measure 57 networks of other people again (07, 28), half an hour; installs the packages that ship them
+wild: $(STAMP)   ##- measure 57 networks of other people again (07, 28), a quarter of an hour; installs the packages that ship them
 	@$(BIN)/pip install --quiet -e '.[wild]'
 	@$(BIN)/stal reproduce --only 07_wild --cell-limit 3000 -p measure=True
 	@$(BIN)/stal reproduce --only 28_unseen_networks --cell-limit 3000 -p measure=True

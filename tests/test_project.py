@@ -14,10 +14,11 @@ import pandas as pd
 import pytest
 import yaml
 
-from stal.tools.chapters import LAST, ON_REQUEST, chapters
+from stal.tools.chapters import ON_REQUEST, chapters
+from stal.tools.exercises import solutions_of
 from stal.tools.fingerprints import fingerprint
 from stal.tools.manifest import read_manifest, sha256_of_file
-from stal.tools.outputs import LINK, render_readme
+from stal.tools.outputs import LINK, PAGES, render_page
 from stal.tools.parameters import resolve_parameters
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -140,13 +141,15 @@ def test_package_metadata_follows_settings(settings):
     assert metadata["Requires-Python"] == f">={settings['min_python']}"
 
 
-def test_readme_is_the_index_notebook(root):
-    readme = (root / "README.md").read_text(encoding="utf-8")
-    assert readme == render_readme(root / "nbs" / "index.ipynb"), "stal reproduce --only index"
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_are_their_notebooks(root, page):
+    text = (root / PAGES[page]).read_text(encoding="utf-8")
+    assert text == render_page(root / "nbs" / f"{page}.ipynb"), f"stal reproduce --only {page}"
 
 
-def test_links_of_the_readme_lead_somewhere(root):
-    text = (root / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("file", PAGES.values())
+def test_links_of_pages_lead_somewhere(root, file):
+    text = (root / file).read_text(encoding="utf-8")
     links = [link[2].split("#")[0] for link in LINK.finditer(text)]
     assert links and not [link for link in links if not (root / link).exists()]
 
@@ -154,7 +157,8 @@ def test_links_of_the_readme_lead_somewhere(root):
 def dead_links(notebook):
     "Links in a notebook's text that lead nowhere"
     texts = [source(c) for c in read_cells(notebook) if c["cell_type"] == "markdown"]
-    links = [link[2].split("#")[0] for link in LINK.finditer("\n".join(texts))]
+    prose = re.sub(r"```.*?```", "", "\n".join(texts), flags=re.S)
+    links = [link[2].split("#")[0] for link in LINK.finditer(prose)]
     return [f"{notebook.name}: {x}" for x in links if not (notebook.parent / x).exists()]
 
 
@@ -171,6 +175,21 @@ def recorded(manifest, name):
 def test_every_chapter_links_the_glossary(root):
     for chapter in sorted((root / "nbs").glob("[0-9]*.ipynb")):
         assert "](glossary.md)" in chapter.read_text(), chapter.name
+
+
+def test_every_chapter_has_exercises_with_folded_solutions(root):
+    total = 0
+    for name in RUN_BY_DEFAULT:
+        if name in PAGES:
+            continue
+        notebook = root / "nbs" / f"{name}.ipynb"
+        text = "\n".join(source(cell) for cell in read_cells(notebook))
+        asked = [int(number) for number in re.findall(r"\bcheck\(answer, (\d+)\)", text)]
+        assert asked == list(range(1, len(asked) + 1)) and len(asked) >= 2, name
+        assert set(solutions_of(notebook)) == set(asked), f"{name}: a solution a question"
+        assert "run again with your answer" not in text, name
+        total += len(asked)
+    assert total >= 30
 
 
 def test_glossary_names_chapters_that_there_are(root):
@@ -209,7 +228,7 @@ def test_paper_profile_fits_the_notebooks(root):
     profile = root / "nbs" / "params" / "paper.yml"
     chosen = resolve_parameters(CHAPTERS, root / "nbs", profile)  # raises if one does not fit
     assert any(chosen.values()), "the profile changes something"
-    assert set(yaml.safe_load(profile.read_text())) <= set(CHAPTERS) - {LAST}
+    assert set(yaml.safe_load(profile.read_text())) <= set(CHAPTERS) - set(PAGES)
 
 
 def test_zoo_ships_small_weights_with_cards_and_no_photographs(root):
@@ -262,13 +281,15 @@ def test_stored_studies_are_complete(name, seeds):
             assert last.eq(study.about["steps"]).all()
 
 
-def test_rivals_with_pretrained_eyes_stand_beside_the_stored_study():
-    "Every run of the primary endpoint is there, on the same images, with what it chose"
+@pytest.mark.parametrize("name", ("photographs", "field"))
+def test_rivals_with_pretrained_eyes_stand_beside_the_stored_study(name):
+    "Every run is there, on the same images, with what it chose"
     from stal.evidence.eyes import PRETRAINED, PRIMARY, together
     from stal.evidence.scores import read_study
     from stal.evidence.tables import families, was_run
 
-    study, eyes = read_study("photographs"), read_study("eyes-photographs")
+    study = read_study(name)
+    eyes = read_study(f"eyes-{name}")
     both = together(study, eyes)
     assert len(eyes.about["study_sha256"]) == 64 and eyes.about["steps"] == study.about["steps"]
     for family in families(study):

@@ -36,6 +36,10 @@ STUDIES = {
     "eyes-photographs": Extent(3, 800, 0, 0),
     "eyes-field": Extent(3, 800, 0, 0),
     "more-photographs": Extent(3, 200, 0, 0),
+    "families": Extent(3, 800, 0, 0),
+    "families-field": Extent(3, 800, 0, 0),
+    "further-families": Extent(3, 800, 0, 0),
+    "further-families-field": Extent(3, 800, 0, 0),
 }
 
 # %% ../../nbs/lib/cli/results.ipynb #0df03d48
@@ -45,6 +49,7 @@ class Sources(NamedTuple):
     photographs: Path | None
     decoders: Path | None
     collected: Path | None
+    kept: Path | None = None  # folder for what is made of photographs
 
 
 def _at_home(sources: Sources) -> Sources:  # from ~
@@ -66,6 +71,8 @@ def _check(study: str, sources: Sources, rivals: int | None) -> None:
         raise ValueError(f"the {study} study needs --photographs FOLDER")
     if study.endswith("field") and None in (sources.decoders, sources.collected):
         raise ValueError(f"the {study} study needs --decoders FOLDER and --collected FILE")
+    if study.endswith("families") and sources.decoders is None:
+        raise ValueError(f"the {study} study needs --decoders FOLDER")
 
 # %% ../../nbs/lib/cli/results.ipynb #9aadf8ba
 def _with_eyes(study: str, sources: Sources):  # Study
@@ -77,12 +84,28 @@ def _with_eyes(study: str, sources: Sources):  # Study
     kind, name = study.split("-")
     return {"eyes": eyes.eyes_study, "more": eyes.more_study}[kind](_made(name, sources))
 
+# %% ../../nbs/lib/cli/results.ipynb #2bedbc21
+def _of_families(study: str, sources: Sources):  # Study
+    "A study of families of generators; versions by all of them are made first"
+    from stal.detectors.backbones import lite0_tensors
+    from stal.evidence import families
+
+    lite0_tensors()
+    photographs, decoders, collected, kept = sources
+    if study.startswith("further-"):
+        return families.further_study(_of_families(study.removeprefix("further-"), sources))
+    if study == "families":
+        return families.families_study(photographs, decoders, kept)
+    return families.families_field_study(photographs, decoders, collected, kept)
+
 # %% ../../nbs/lib/cli/results.ipynb #2bedbc22
 def _made(study: str, sources: Sources):  # Study
     "The images and the plan of a study"
     from stal.evidence import material
 
-    photographs, decoders, _ = sources
+    photographs, decoders, collected, _ = sources
+    if "families" in study:
+        return _of_families(study, sources)
     if study == "embedded":
         return material.embedded_study()
     if study == "head-embedded":
@@ -92,7 +115,7 @@ def _made(study: str, sources: Sources):  # Study
     if study == "photographs":
         return material.photographs_study(photographs, decoders)
     if study == "field":
-        return material.field_study(*sources)
+        return material.field_study(photographs, decoders, collected)
     if study.startswith(("eyes-", "more-")):
         return _with_eyes(study, sources)
     return material.longer_study(_made(study.removeprefix("longer-"), sources))
@@ -156,7 +179,7 @@ def _run(study: str, sources: Sources, extent: Extent, output: Path, processes: 
     "All runs that are missing, each stored as it ends; then all of them together"
     from stal.evidence.runs import gather, run_study, tasks_of
 
-    made = _made(study, sources)
+    made = _made(study, sources._replace(kept=output))
     tasks = tasks_of(made, *extent)
     run_study(made, tasks, output / study, processes)
     gather(made, tasks, output / study, output)

@@ -6,13 +6,13 @@
 __all__ = ['INSTALL', 'Source', 'package_folder', 'check_file']
 
 # %% ../../nbs/lib/core/packages.ipynb #3a8e856f
-import hashlib
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 from .paths import show_path
+from .storage import sha256_of
 
 # %% ../../nbs/lib/core/packages.ipynb #15489013
 INSTALL = "pip install 'stal[wild]'"
@@ -55,7 +55,7 @@ def check_file(
     "Raise ValueError, which names the file, if it is missing or not the one that was tried"
     if not path.is_file():
         raise ValueError(f"{show_path(path)}: no such file in the package; install it again")
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    found = sha256_of(path)
     if found != sha256:
         reason = f"damaged or another file (SHA-256 {found[:8]}…, not {sha256[:8]}…)"
         raise ValueError(f"{show_path(path)}: {reason}; install the package again")

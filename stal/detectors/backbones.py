@@ -5,14 +5,18 @@
 # %% auto #0
 __all__ = ['IMAGENET', 'STEMS', 'ADAPTED', 'LITE0_PACKAGE', 'LITE0', 'LITE0_FILE', 'LITE0_SHA256', 'PACKAGE', 'LITE0_WIDTHS',
            'LITE0_NORM', 'fit_from_file', 'change_stem', 'resnet', 'extra', 'timm_network', 'with_adapters', 'patch_of',
-           'timm_backbone', 'lite0_tensors', 'fill_lite0', 'Steady', 'efficientnet_lite0']
+           'timm_backbone', 'lite0_tensors', 'fill_lite0', 'FoldedConv', 'fold_norms', 'Steady', 'efficientnet_lite0']
 
 # %% ../../nbs/lib/detectors/backbones.ipynb #ad8bc883
+from contextlib import nullcontext
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 
 import torch
+import torch.nn.functional as F
+from fastcore.basics import patch
 from torch import Tensor, nn
 
 from ..core import storage
@@ -187,15 +191,62 @@ def fill_lite0(
     storage.fit(net, dict(zip(names, values)), Path(LITE0_FILE))
 
 # %% ../../nbs/lib/detectors/backbones.ipynb #1169fb5f
-class Steady(nn.Sequential):
-    "Layers whose batch normalisation keeps its statistics, in training too"
+class FoldedConv(nn.Module):
+    "A convolution, the norm after it with its statistics as they are, and its activation"
 
-    def train(self, mode: bool = True) -> "Steady":
+    def __init__(
+        self,
+        conv: nn.Conv2d,  # without a bias
+        norm: nn.BatchNorm2d,  # of timm, which has an activation
+    ):
+        super().__init__()
+        self.conv = conv
+        self.norm = norm
+        self.pads = type(conv) is not nn.Conv2d  # as TensorFlow does
+
+    def train(self, mode: bool = True) -> "FoldedConv":
         super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
+        self.norm.eval()
         return self
+
+# %% ../../nbs/lib/detectors/backbones.ipynb #fd01a004
+@patch
+def forward(
+    self: FoldedConv,
+    x: Tensor,  # [B, C, H, W]
+) -> Tensor:
+    conv = self.conv
+    norm = self.norm
+    device = x.device.type
+    precise = conv.in_channels == 3 or (conv.groups > 1 and device == "cpu")
+    with torch.autocast(device, enabled=False) if precise else nullcontext():
+        scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        weight = conv.weight * scale[:, None, None, None]
+        bias = norm.bias - norm.running_mean * scale
+        x = x.float() if precise else x
+        if self.pads:
+            x = extra("timm").layers.pad_same(x, conv.kernel_size, conv.stride)
+        return norm.act(F.conv2d(x, weight, bias, conv.stride, conv.padding, 1, conv.groups))
+
+# %% ../../nbs/lib/detectors/backbones.ipynb #fd01a001
+def fold_norms(
+    block: nn.Module,  # of timm, changed in place
+) -> None:
+    "Put every norm into the convolution before it"
+    names = [name for name, _ in block.named_children()]
+    for name, following in pairwise(names):
+        conv = getattr(block, name)
+        norm = getattr(block, following)
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            setattr(block, name, FoldedConv(conv, norm))
+            setattr(block, following, nn.Identity())
+    for child in block.children():
+        if not isinstance(child, FoldedConv):
+            fold_norms(child)
+
+# %% ../../nbs/lib/detectors/backbones.ipynb #fd01a002
+class Steady(nn.Sequential):
+    "Parts of a network one after the other, whose norms keep their statistics"
 
 # %% ../../nbs/lib/detectors/backbones.ipynb #4f56f271
 LITE0_WIDTHS = (16, 24, 40, 80, 112, 192, 320, 1280)  # after each stage, and after the last layer
@@ -219,4 +270,5 @@ def efficientnet_lite0(
     last = nn.Sequential(net.conv_head, net.bn2)
     parts = [nn.Sequential(net.conv_stem, net.bn1), *[*net.blocks, last][:stages]]
     pooled = Steady(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    fold_norms(pooled)
     return Body(pooled, LITE0_WIDTHS[stages - 1], least=32, norm=LITE0_NORM)

@@ -6,20 +6,22 @@
 __all__ = ['TRACKS', 'REWORKED_BY', 'DRAWN_BY', 'EMBEDDED', 'Parts', 'spread', 'validation_of', 'Study', 'digest_of',
            'test_images', 'by_content', 'with_history', 'free_draws', 'reworked', 'embedded_scenes', 'embedded_study',
            'unseen_scenes', 'split_subjects', 'read_subjects', 'photographs_study', 'match_histories', 'joined',
-           'native_and_binned', 'field_study', 'longer_study', 'headed_study', 'short_study']
+           'on_the_grid', 'native_and_binned', 'collected', 'field_study', 'longer_study', 'headed_study',
+           'short_study']
 
 # %% ../../nbs/lib/evidence/material.ipynb #24951279
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from fastcore.basics import patch
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -94,6 +96,8 @@ class Study:
     families: tuple[str, ...] = ("superresolution", "vae", "vq")  # trained on, one at a time
     notes: dict = field(default_factory=dict)  # what a reader should know of the data
     variants: tuple[str, ...] = (*COMPARISON, *CONTROLS)  # what is trained
+    size: int = 64  # side of the crops that are trained on, in pixels
+    again: partial | None = None  # makes it in another process, where that is cheaper than sending
 
     @cached_property
     def digest(self) -> str:  # SHA-256, hexadecimal
@@ -106,7 +110,23 @@ class Study:
         most: int | None = None,  # photographs, and versions by each generator; default: all
     ) -> Validation:
         "Photographs and forgeries that training does not see"
-        return validation_of(self.held.of(self.held.groups, list(members)), most)
+        return validation_of(self.held.of(self.held.groups, list(members)), most, self.size)
+
+# %% ../../nbs/lib/evidence/material.ipynb #5ea30006
+@patch
+def __reduce_ex__(
+    self: Study,
+    protocol: int,  # of pickle
+) -> tuple:
+    "How a study gets into another process: as it is, or as what makes it again"
+    if self.again is None:
+        return object.__reduce_ex__(self, protocol)
+    plan = {name: getattr(self, name) for name in ("name", "families", "variants")}
+    return _made_again, (self.again, plan)
+
+
+def _made_again(again: partial, plan: dict):  # Study
+    return replace(again(), **plan)
 
 # %% ../../nbs/lib/evidence/material.ipynb #0c577637
 def digest_of(
@@ -123,7 +143,7 @@ def digest_of(
 
 # %% ../../nbs/lib/evidence/material.ipynb #27f47ee5
 def _squares(
-    photographs: Pairs, per_photograph: int, source: str
+    photographs: Pairs, per_photograph: int, source: str, size: int = 64
 ) -> tuple[Tensor, pd.DataFrame]:  # of all versions, square by square
     images = []
     rows = []
@@ -131,7 +151,7 @@ def _squares(
     for number, (group, same) in enumerate(zip(photographs.groups, versions)):
         together = torch.cat(same)  # so that all versions are cut at the same places
         places = torch.Generator().manual_seed(0)
-        crops = random_crops(together, 64, per_photograph, places).unflatten(1, (-1, 3))
+        crops = random_crops(together, size, per_photograph, places).unflatten(1, (-1, 3))
         for order, crop in enumerate(crops):
             images += list(crop)
             known = {"group": group, "pair": f"{source}-{number}-{order}", "order": order}
@@ -158,13 +178,14 @@ def _free(images: Mapping[str, Tensor]) -> pd.DataFrame:
 # %% ../../nbs/lib/evidence/material.ipynb #1622acea
 def test_images(
     photographs: Pairs,  # for the report
-    per_photograph: int,  # 64-px crops of each
+    per_photograph: int,  # crops of each
     source: str,  # what to call them
     n: int,  # images of each generator, those versions of the first crops
-    free: Mapping[str, Tensor] = {},  # other generator → [n, 3, 64, 64], uint8
-) -> tuple[Tensor, pd.DataFrame]:  # images [N, 3, 64, 64], uint8, and their table
+    free: Mapping[str, Tensor] = {},  # other generator → [n, 3, size, size], uint8
+    size: int = 64,  # side of the crops in pixels
+) -> tuple[Tensor, pd.DataFrame]:  # images [N, 3, size, size], uint8, and their table
     "Crops of photographs, the versions of some of them by every generator, and free draws"
-    images, table = _squares(photographs, per_photograph, source)
+    images, table = _squares(photographs, per_photograph, source, size)
     keep = _first(table, n)
     table = table.loc[keep].drop(columns="order")
     together = pd.concat([table, _free(free)], ignore_index=True)
@@ -348,10 +369,11 @@ def joined(
     return Pairs(first.reals + second.reals, fakes, first.groups + second.groups)
 
 # %% ../../nbs/lib/evidence/material.ipynb #4fb3ebae
-def _on_the_grid(
+def on_the_grid(
     image: Tensor,  # [3, H, W]
     most: int,  # largest side, pixels
 ) -> Tensor:
+    "A central part that begins where blocks of a JPEG file begin"
     top, left = (max(0, side - most) // 2 // 16 * 16 for side in image.shape[1:])
     return image[:, top : top + most, left : left + most]
 
@@ -367,7 +389,7 @@ def native_and_binned(
     "Photographs at their own resolution, whose versions have their JPEG history, and binned ones"
     paths, subjects = read_subjects(Path(folder))
     native = [
-        _on_the_grid(read_image(path), most)
+        on_the_grid(read_image(path), most)
         for path in progress_bar(paths, desc="reading", unit="file")
     ]
     plain, matched, left_out = match_histories(pair_up(native, subjects, models), paths)
@@ -375,7 +397,11 @@ def native_and_binned(
     return joined(matched, small), joined(plain, small), split_subjects(subjects), left_out
 
 # %% ../../nbs/lib/evidence/material.ipynb #96116645
-def _collected(frame: pd.DataFrame, size: int) -> tuple[Tensor, pd.DataFrame]:
+def collected(
+    frame: pd.DataFrame,  # one row an image
+    size: int,  # pixels
+) -> tuple[Tensor, pd.DataFrame]:  # [N, 3, size, size], uint8, and their table
+    "The central squares of collected images"
     squares = [
         bytes_of(centre_crop(read_image(f), size))
         for f in progress_bar(frame.file, desc="reading", unit="file")
@@ -409,7 +435,7 @@ def field_study(
         aligned.of(train),
         unaligned.of(train),
         aligned.of(parts["held"]),
-        *_collected(frame, size),
+        *collected(frame, size),
         ("+".join(models),),
         notes,
     )

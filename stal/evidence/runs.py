@@ -61,10 +61,10 @@ def batches_of(
     source = study.unaligned if data == "unaligned" else study.train
     pairs = source.of(study.train.groups, task.generators)
     if data != "chance":
-        return PairBatches(pairs.reals, pairs.fakes, task.steps, seed=task.seed)
+        return PairBatches(pairs.reals, pairs.fakes, task.steps, study.size, seed=task.seed)
     real, generated = by_content(pairs, task.seed)
     fakes = {"other content": generated}
-    return PairBatches(real, fakes, task.steps, seed=task.seed, aligned=False)
+    return PairBatches(real, fakes, task.steps, study.size, seed=task.seed, aligned=False)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #27c697aa
 def settings_of(
@@ -84,9 +84,9 @@ def train_one(
     progress: bool = False,  # show a bar
     weights: int | None = None,  # seed of the weights; default: the task's
 ) -> Training:  # finished
-    "Train one variant of the small student, on one thread"
+    "Train one variant of its student, on one thread"
     settings, teacher = settings_of(task, weights)
-    student = build_student("small", seed=settings.seed)
+    student = build_student(seed=settings.seed, **VARIANTS[task.variant].student)
     validation = study.validation(task.generators, 128)
     with threads(1):
         training = Training(student, batches_of(study, task), settings, teacher, validation)
@@ -159,6 +159,8 @@ def identity_of(
     }
     if variant.rival:
         identity |= {"rival": variant.rival, "defaults": rivals()[variant.rival].defaults}
+    if variant.student:
+        identity |= {"student": variant.student, "size": study.size}
     if variant.options or variant.chooses:
         identity |= {"options": variant.options, "chooses": variant.chooses}
     return json.dumps(identity)
@@ -270,7 +272,7 @@ def tail_rival(
     "Logistic regression on the tail statistics of the clean views of 640 pairs"
     generators = family.split("+")
     pairs = study.train.of(study.train.groups, generators)
-    clean = PairBatches(pairs.reals, pairs.fakes, 40, seed=seed, degradation=CLEAN)
+    clean = PairBatches(pairs.reals, pairs.fakes, 40, study.size, seed=seed, degradation=CLEAN)
     verdict = fit_tail(clean)
     validation = study.validation(generators)
     scores = [verdict(change(study.images)) for change in TRACKS.values()]

@@ -18,7 +18,7 @@ import pandas as pd
 
 from ..core.intervals import bootstrap_source, interval_around
 from ..detectors.registry import DARK, STAL, STUDENT, TEACHER, Method
-from .design import EYES_METHODS, HELPED, RIVAL_NAMES
+from .design import EYES_METHODS, HELPED, PRETRAINED_METHODS, RIVAL_NAMES
 from .intervals import Interval, contrast_over, interval_over, paired_difference
 from .metrics import METRICS
 from .scores import Scores, tested_on
@@ -57,7 +57,7 @@ METHODS |= {
     for helper, key in HELPERS.items()
     if f"{rival} + {key}" in HELPED
 }
-METHODS |= {method.label: method for method in EYES_METHODS}
+METHODS |= {method.label: method for method in (*EYES_METHODS, *PRETRAINED_METHODS)}
 
 # %% ../../nbs/lib/evidence/tables.ipynb #0727e4a7
 def method_of(

@@ -17,12 +17,11 @@ import numpy as np
 import torch
 from fastcore.basics import patch
 from torch import Tensor
-from tqdm import tqdm
 
 from ..core import storage
 from ..core.degradations import jpeg
 from ..core.images import bytes_of
-from ..core.parallel import run_tasks
+from ..core.parallel import run_missing
 from ..core.paths import shipped
 from ..detectors.contract import Detector
 from ..detectors.registry import STAL, STUDENT, TEACHER
@@ -105,9 +104,7 @@ def score_wild(
     files = {
         name: folder / "scores" / f"{name}.safetensors" for name in [ORIGINALS, *CONTROLS, *names]
     }
-    left = [(name, file) for name, file in files.items() if not file.exists()]
-    with tqdm(total=len(files), initial=len(files) - len(left), desc="networks") as bar:
-        run_tasks(_score_one, left, crops[0], processes, bar.update)
+    run_missing(_score_one, files, crops[0], processes, desc="networks", unit="network")
     return {name: storage.read(file)[0] for name, file in files.items()}
 
 

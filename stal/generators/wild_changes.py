@@ -15,11 +15,10 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from ..core import storage
 from ..core.messages import one_of
-from ..core.parallel import run_tasks
+from ..core.parallel import run_missing
 from ..core.photographs import centre_crop
 from .cards import group_means
 from .interventions import change_of, unit_luminance, without_nyquist
@@ -296,7 +295,5 @@ def measure_changes(
 ) -> dict[str, list[dict]]:  # by name: rows of `changes_of`
     "Measure what is missing, and read the rest. Raises what `load_wild` raises."
     files = {name: folder / f"{name}.json" for name in names}
-    left = [(name, file) for name, file in files.items() if not file.exists()]
-    with tqdm(total=len(names), initial=len(names) - len(left), desc="opened") as bar:
-        run_tasks(_change_one, left, crops, processes, bar.update)
+    run_missing(_change_one, files, crops, processes, desc="opened", unit="network")
     return {name: storage.read_card(file)["rows"] for name, file in files.items()}

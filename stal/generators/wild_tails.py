@@ -20,7 +20,7 @@ from tqdm import tqdm
 from ..core import storage
 from ..core.degradations import jpeg
 from ..core.images import bytes_of, find_images, read_image
-from ..core.parallel import run_tasks
+from ..core.parallel import run_missing
 from ..core.paths import show_path
 from ..core.photographs import PHOTOGRAPHS, grid_crops
 from .cards import curve_entry, group_means, rounded, with_interval
@@ -223,7 +223,5 @@ def measure_wild(
 ) -> dict[str, dict]:  # by name
     "Measure what is missing, and read the rest. Raises what `load_wild` raises."
     files = {name: folder / f"{name}.json" for name in names}
-    left = [(name, file) for name, file in files.items() if not file.exists()]
-    with tqdm(total=len(names), initial=len(names) - len(left), desc="networks") as bar:
-        run_tasks(_measure_one, left, crops, processes, bar.update)
+    run_missing(_measure_one, files, crops, processes, desc="networks", unit="network")
     return {name: storage.read_card(file) for name, file in files.items()}

@@ -201,7 +201,7 @@ class FoldedConv(nn.Module):
     ):
         super().__init__()
         self.conv = conv
-        self.norm = norm
+        self.norm = norm.eval()
         self.pads = type(conv) is not nn.Conv2d  # as TensorFlow does
 
     def train(self, mode: bool = True) -> "FoldedConv":

@@ -66,10 +66,13 @@ LITE0_STUDENT = {"name": LITE0, "front": "raw", "weights": "package"}
 
 def pretrained(
     variant: Variant,
-    rate: float = 3e-4,  # learning rate
+    rate: float = 3e-4,  # learning rate of the student
 ) -> Variant:
-    "The same with a student that learned ImageNet"
-    return replace(variant, settings=variant.settings | {"rate": rate}, student=LITE0_STUDENT)
+    "The same with a student that learned ImageNet; the teacher keeps its own rate"
+    settings = variant.settings | {"rate": rate}
+    if settings.get("auxiliary", True):
+        settings |= {"teacher_rate": 2e-3}
+    return replace(variant, settings=settings, student=LITE0_STUDENT)
 
 
 PRETRAINED = {
@@ -210,6 +213,13 @@ def tasks_over(
     variants: Iterable[str],
     seeds: int,  # 0, 1, …
     steps: int,  # of each training
+    apart: int = 0,  # between the seeds of two families
 ) -> list[Task]:
     "Every variant on every family, seed by seed"
-    return [Task(f, v, s, steps) for s in range(seeds) for f in families for v in variants]
+    numbered = list(enumerate(families))
+    return [
+        Task(family, variant, seed + apart * number, steps)
+        for seed in range(seeds)
+        for number, family in numbered
+        for variant in variants
+    ]

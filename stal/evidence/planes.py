@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['PLANES', 'CHANGES', 'HISTORIES', 'TESTED', 'HEADS', 'WHOLE', 'TAIL', 'NUMBERS', 'TRACKS', 'DIFFERENCES', 'Curves',
-           'curves_of', 'teacher_of', 'inputs_of', 'halve_chroma', 'training_images', 'train_teacher', 'verdicts',
-           'tail_numbers', 'fit_numbers', 'taught', 'scores_of', 'run_teachers', 'read_scores', 'auc_of', 'methods_of',
-           'in_numbers']
+           'curves_of', 'teacher_of', 'inputs_of', 'training_images', 'train_teacher', 'verdicts', 'tail_numbers',
+           'fit_numbers', 'taught', 'scores_of', 'run_teachers', 'read_scores', 'auc_of', 'methods_of', 'in_numbers']
 
 # %% ../../nbs/lib/evidence/planes.ipynb #ec68082f
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ..core import storage
@@ -31,10 +29,10 @@ from ..detectors.teacher import Teacher, TeacherSettings, block_statistics, stan
 from ..detectors.training import Settings, rate_factor, verdict_loss
 from .design import Task
 from .intervals import contrast_over
-from .material import Study
+from .material import Study, halve_chroma
 from .runs import batches_of
 from .scores import tested_on
-from ..spectrum.profile import COLOURS, radial_profile, to_planes
+from ..spectrum.profile import radial_profile, to_planes
 from ..spectrum.tail import tail_statistics
 
 # %% ../../nbs/lib/evidence/planes.ipynb #deef7270
@@ -86,17 +84,6 @@ def inputs_of(
     tails = profile[..., teacher.rings], blocks[..., teacher.coefficients]
     both = (profile, blocks), tails
     return tuple(torch.cat([curve.flatten(1) for curve in part], 1) for part in both)
-
-# %% ../../nbs/lib/evidence/planes.ipynb #a49fabd8
-def halve_chroma(
-    images: Tensor,  # [N, 3, S, S], uint8; S even
-) -> Tensor:  # uint8
-    "Average chroma over 2×2 pixels, as JPEG 4:2:0 does, and keep luminance"
-    planes = to_planes(images.float() / 255, "ycbcr")
-    chroma = F.interpolate(F.avg_pool2d(planes[:, 1:], 2), scale_factor=2)
-    to_rgb = torch.linalg.inv(torch.tensor(COLOURS["ycbcr"], dtype=torch.float64)).float()
-    rgb = torch.einsum("rp,nphw->nrhw", to_rgb, torch.cat([planes[:, :1], chroma], 1))
-    return bytes_of(rgb.clamp(0, 1))
 
 # %% ../../nbs/lib/evidence/planes.ipynb #6af21e9b
 CHANGES: dict[str, Callable[[Tensor], Tensor]] = {

@@ -4,13 +4,13 @@
 
 # %% auto #0
 __all__ = ['Heads', 'batches_of', 'settings_of', 'train_one', 'help_of', 'train_rival', 'teacher_scores', 'heads_of',
-           'identity_of', 'is_guarded', 'run_one', 'stored_run', 'tail_features', 'fit_tail', 'tail_rival', 'tasks_of',
-           'run_study', 'results_folder', 'table_text', 'table_digest', 'gather']
+           'identity_of', 'is_guarded', 'tracks_of', 'run_one', 'stored_run', 'tail_features', 'fit_tail', 'tail_rival',
+           'tasks_of', 'run_study', 'results_folder', 'table_text', 'table_digest', 'gather']
 
 # %% ../../nbs/lib/evidence/runs.ipynb #e0afd21a
 import hashlib
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -46,7 +46,7 @@ from stal.evidence.design import (
     tasks_over,
 )
 from .guard import all_collapsed, collapse_in_words, noted, trained_once_more
-from .material import TRACKS, Study, by_content
+from .material import MORE_TRACKS, TRACKS, Study, by_content
 from .metrics import best_threshold
 from ..spectrum.profile import radial_profile
 from ..spectrum.tail import tail_statistics
@@ -151,10 +151,11 @@ def identity_of(
 ) -> str:  # JSON
     "What a stored run must agree on"
     variant = VARIANTS[task.variant]
+    settings, teacher = settings_of(task)
     identity = {
         "study": study.digest,
         "task": vars(task),
-        "settings": [asdict(settings) for settings in settings_of(task)],
+        "settings": [settings.known_by, asdict(teacher)],
         "data": variant.data,
     }
     if variant.rival:
@@ -192,6 +193,14 @@ def _trained(study: Study, task: Task) -> tuple[Training | Detector, list[dict]]
         tqdm.write(collapse_in_words(task.name, notes, "the first is kept"))
     return trained, notes
 
+# %% ../../nbs/lib/evidence/runs.ipynb #8c6dd5d5
+def tracks_of(
+    study: Study,
+) -> list[Tensor]:  # of each track, [N, 3, S, S], uint8
+    "The test images, treated as each track treats them"
+    changes = TRACKS | MORE_TRACKS
+    return [changes[name](study.images) for name in study.tracks]
+
 # %% ../../nbs/lib/evidence/runs.ipynb #0d57ef9c
 def _about_run(study: Study, task: Task, trained: Training | Detector, notes: list[dict]) -> dict:
     history = getattr(trained, "history", [])  # a detector that chose says what it tried
@@ -213,7 +222,7 @@ def run_one(
     scores = {}
     for name, head in heads.items():
         thresholds[name] = best_threshold(validation.label, head(validation.images))
-        tracks = [head(change(study.images)) for change in TRACKS.values()]
+        tracks = [head(images) for images in tracks_of(study)]
         scores[name] = torch.stack(tracks).half()
     about = _about_run(study, task, trained, notes) | {"thresholds": json.dumps(thresholds)}
     storage.write(file, scores, about)
@@ -275,7 +284,7 @@ def tail_rival(
     clean = PairBatches(pairs.reals, pairs.fakes, 40, study.size, seed=seed, degradation=CLEAN)
     verdict = fit_tail(clean)
     validation = study.validation(generators)
-    scores = [verdict(change(study.images)) for change in TRACKS.values()]
+    scores = [verdict(images) for images in tracks_of(study)]
     threshold = best_threshold(validation.label, verdict(validation.images))
     return torch.tensor(np.stack(scores)), threshold
 
@@ -289,7 +298,7 @@ def tasks_of(
 ) -> list[Task]:  # seed by seed, so that an interrupted study has whole seeds
     "What a study compares and its rivals, on every family; the ablation, on the first"
     return [
-        *tasks_over(study.families, study.variants, seeds, steps),
+        *tasks_over(study.families, study.variants, seeds, steps, study.seeds_apart),
         *tasks_over(study.families, RIVALS | HELPED, rivals, steps),
         *tasks_over(study.families[:1], ABLATION, ablation, steps),
     ]
@@ -346,7 +355,7 @@ def _run_of(study: Study, task: Task, runs: Path) -> tuple[dict[str, Tensor], di
 def _about(study: Study, steps: int) -> dict:
     photographs = {"train": study.train, "held": study.held}
     return {
-        "tracks": list(TRACKS),
+        "tracks": list(study.tracks),
         "steps": steps,
         "photographs": {name: len(set(pairs.groups)) for name, pairs in photographs.items()},
         "notes": study.notes,
@@ -355,15 +364,14 @@ def _about(study: Study, steps: int) -> dict:
     }
 
 # %% ../../nbs/lib/evidence/runs.ipynb #d66db2ab
-def _tail_runs(study: Study, seeds: Iterable[int]) -> tuple[dict[str, Tensor], dict]:
+def _tail_runs(study: Study, tasks: list[Task]) -> tuple[dict[str, Tensor], dict]:
     scores = {}
     runs = {}
-    for family in study.families:
-        for seed in seeds:
-            tracks, threshold = tail_rival(study, family, seed)
-            scores[f"{family}/tail statistics/student/{seed}"] = tracks.half()
-            about = {"thresholds": {"student": threshold}, "history": []}
-            runs[f"{family}/tail statistics/{seed}"] = about
+    for family, seed in sorted({(task.family, task.seed) for task in tasks}):
+        tracks, threshold = tail_rival(study, family, seed)
+        scores[f"{family}/tail statistics/student/{seed}"] = tracks.half()
+        about = {"thresholds": {"student": threshold}, "history": []}
+        runs[f"{family}/tail statistics/{seed}"] = about
     return scores, runs
 
 # %% ../../nbs/lib/evidence/runs.ipynb #f9acd89d
@@ -379,7 +387,7 @@ def gather(
     for task in tasks:
         tensors, stories[f"{task.key}/{task.seed}"] = _run_of(study, task, runs)
         scores |= tensors
-    tail_scores, tail_stories = _tail_runs(study, sorted({task.seed for task in tasks}))
+    tail_scores, tail_stories = _tail_runs(study, tasks)
     about = _about(study, tasks[0].steps) | {"runs": stories | tail_stories}
     said = {"about": json.dumps(about, separators=(",", ":"))}
     stem = folder / f"study_{study.name}"

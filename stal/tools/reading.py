@@ -16,13 +16,13 @@ from pathlib import Path
 from ..core.paths import project_root
 
 # %% ../../nbs/lib/tools/reading.ipynb #ead10005
-WORDS_A_MINUTE = 200
-LINES_A_MINUTE = 30  # of code
+WORDS_A_MINUTE = 150
+LINES_A_MINUTE = 20  # of code
 
 
 def reading_minutes(
     notebook: Path,
-) -> float:
+) -> int:  # to five minutes
     "How long prose and shown code of a chapter take to read, roughly"
     cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     words = 0
@@ -33,7 +33,7 @@ def reading_minutes(
             words += len(text.split())
         elif not re.search(r"#\| (hide|echo)", text):
             lines += sum(bool(line.strip()) for line in text.split("\n"))
-    return words / WORDS_A_MINUTE + lines / LINES_A_MINUTE
+    return 5 * max(1, round((words / WORDS_A_MINUTE + lines / LINES_A_MINUTE) / 5))
 
 # %% ../../nbs/lib/tools/reading.ipynb #ead10007
 @dataclass(frozen=True)
@@ -45,11 +45,10 @@ class Way:
     chapters: tuple[str, ...]
 
     @property
-    def minutes(self) -> int:  # to a quarter of an hour
+    def minutes(self) -> int:
         "To read all of it"
         folder = project_root() / "nbs"
-        total = sum(reading_minutes(folder / f"{chapter}.ipynb") for chapter in self.chapters)
-        return 15 * max(1, round(total / 15))
+        return sum(reading_minutes(folder / f"{chapter}.ipynb") for chapter in self.chapters)
 
     @property
     def links(self) -> str:  # Markdown, from nbs/
@@ -58,17 +57,25 @@ class Way:
 
 # %% ../../nbs/lib/tools/reading.ipynb #ead10008
 FIRST_STEPS = ("00_sixty_lines", "01_photographs", "02_spectrum", "03_tail", "04_harmonics")
-THE_METHOD = ("06_uplift", "10_pairs", "11_teacher", "12_student", "13_training", "14_intervals")
+THE_METHOD = (
+    "06_uplift",
+    "07_wild",
+    "10_pairs",
+    "11_teacher",
+    "12_student",
+    "13_training",
+    "14_intervals",
+)
 WAYS = (
     Way(
-        "An hour",
+        "A first look",
         "the idea, whether it holds, and whether it helps",
         ("00_sixty_lines", "03_tail", "07_wild", "20_does_it_help"),
     ),
     Way(
         "A student's way",
         "every step of the method, built and tested by you",
-        (*FIRST_STEPS, *THE_METHOD, "20_does_it_help", "25_heatmaps"),
+        (*FIRST_STEPS, *THE_METHOD, "20_does_it_help", "22_longer", "25_heatmaps"),
     ),
     Way(
         "A practitioner's way",
@@ -82,7 +89,7 @@ def in_hours(
     minutes: float,
 ) -> str:
     "A time as people say it"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.0f} h"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.0f} h"
 
 
 def markdown_table(

@@ -26,6 +26,7 @@ from ..core.images import bytes_of, read_image
 from ..core.intervals import bootstrap_source, interval_around
 from ..core.parallel import run_missing
 from ..core.paths import show_path
+from ..core.storage import sha256_of
 from ..data.pairs import Pairs, jpeg_history, match_jpeg
 from .design import LOGENERGY, PRETRAINED
 from .intervals import Interval, Term, statistic_of_groups
@@ -168,7 +169,7 @@ def write_originals(
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00020
 def _write_versions(sources: tuple, name: str, file: Path) -> None:
-    originals, paths, decoders = sources
+    originals, digest, paths, decoders = sources
     model = load_member(name, decoders)
     made = {}
     for key, real in storage.read(originals)[0].items():
@@ -176,9 +177,16 @@ def _write_versions(sources: tuple, name: str, file: Path) -> None:
         native = key.endswith("native")
         image = match_jpeg(image, paths[int(key[:4])]) if native else image
         made[key] = image.contiguous()
-    storage.write(file, made)
+    storage.write(file, made, {"originals": digest})
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00031
+def _read_versions(file: Path, digest: str) -> dict[str, Tensor]:
+    made, about = storage.read(file)
+    if about.get("originals") != digest:
+        raise ValueError(f"{show_path(file)}: made of other entries; delete it")
+    return made
+
+# %% ../../nbs/lib/evidence/families.ipynb #f0a00038
 def versions_of(
     paths: list[Path],  # of photographs
     decoders: str | Path,  # folder of public autoencoders
@@ -188,7 +196,7 @@ def versions_of(
 ) -> Pairs:
     """Photographs and their versions by all generators; the group of each is its key.
 
-    Raises ValueError for a folder with entries of other photographs, and what `load_member` raises.
+    Raises ValueError for files that were made of other entries, and what `load_member` raises.
     """
     originals = folder / "originals.safetensors"
     if not originals.exists():
@@ -197,9 +205,10 @@ def versions_of(
     if about["photographs"] != ", ".join(p.stem for p in paths):
         raise ValueError(f"{show_path(originals)}: of other photographs; name another folder")
     files = {name: folder / f"{name}.safetensors" for name in members}
-    sources = (originals, paths, decoders)
+    digest = sha256_of(originals)
+    sources = (originals, digest, paths, decoders)
     run_missing(_write_versions, files, sources, processes, desc="versions", unit="generator")
-    fakes = {name: storage.read(file)[0] for name, file in files.items()}
+    fakes = {name: _read_versions(file, digest) for name, file in files.items()}
     keys = sorted(reals)
     versions = {name: [made[key] for key in keys] for name, made in fakes.items()}
     return Pairs([reals[key] for key in keys], versions, keys)

@@ -12,13 +12,13 @@ STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
 THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help setup figures test lab check speed fuzz zoo wild detectors results clean
+.PHONY: help setup figures test site test-site lab check speed fuzz zoo wild detectors results clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
-	@grep -E '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+: .*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 	@echo "Rarely needed:"
-	@grep -E '^[a-z]+: .*##- ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*##- /  make \1\t/' | expand -t 18
+	@grep -E '^[a-z-]+: .*##- ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*##- /  make \1\t/' | expand -t 18
 	@echo "Variables: PYTHON=python3.12 (another interpreter), VENV=folder, JOBS=2 (notebooks side by side)."
 	@echo "An extra package index, for example with CPU builds of torch: PIP_EXTRA_INDEX_URL=address make setup"
 
@@ -28,7 +28,10 @@ figures: $(STAMP) ## run every chapter, renew figures/, outputs and pages; one c
 	@$(BIN)/stal reproduce --jobs $(JOBS)
 
 test: $(STAMP)   ## the workshop with its tests, command line, faults, packaging, house rules
-	@$(THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests
+	@$(THREAD) $(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal --ignore tests/site tests
+
+site: $(STAMP)   ## pages to browse, with search and playground, from what is committed; into runs/site
+	@$(BIN)/python -m stal.site.building runs/site
 
 lab: $(STAMP)    ## JupyterLab on the notebooks
 	@$(BIN)/jupyter lab --notebook-dir nbs
@@ -39,6 +42,9 @@ check: $(STAMP)  ##- run every chapter into runs/check and compare with the comm
 
 speed: $(STAMP)  ##- the stopwatch, on a machine that does nothing else; renews fig14
 	@$(BIN)/stal reproduce --only 93_speed
+
+test-site: site  ##- the site in a browser: links, small screens, contrast, playground; needs Chromium
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist worksteal tests/site
 
 fuzz: $(STAMP)   ##- broken images, manifests, configurations and cards for SECONDS=300
 	@$(THREAD) $(BIN)/python tests/fuzz.py --seconds $(SECONDS)

@@ -27,6 +27,7 @@ PACKAGES = (
     "evidence",
     "tools",
     "cli",
+    "site",
 )  # imports only go down: a package may import from those before it
 LONGEST_CELL = 30  # lines of an export cell
 MOST_PARAMETERS = 6

@@ -270,7 +270,7 @@ def families_study(
     images, table = _to_report_on(pairs, subjects, parts["test"], size)
     again = partial(families_study, photographs, decoders, kept, 0, size)
     plan = {"families": tuple(map(all_but, FAMILIES)), "variants": tuple(PRETRAINED)}
-    plan |= {"size": size, "tracks": FAMILY_TRACKS, "seeds_apart": 10}
+    plan |= {"size": size, "tracks": FAMILY_TRACKS, "seeds_apart": 10, "keeps": True}
     return Study("families", train, train, held, images, table, **plan, again=again)
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00025
@@ -290,7 +290,7 @@ def families_field_study(
     held = _of_subjects(pairs, subjects, parts["held"])
     images, table = collected(read_dataset(manifest, "csv"), 256)
     again = partial(families_field_study, photographs, decoders, manifest, kept, 0, size)
-    plan = {"families": ("+".join(MEMBERS),), "variants": tuple(PRETRAINED)}
+    plan = {"families": ("+".join(MEMBERS),), "variants": tuple(PRETRAINED), "keeps": True}
     return Study(
         "families-field", train, train, held, images, table, **plan, size=size, again=again
     )

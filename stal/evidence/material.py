@@ -115,6 +115,7 @@ class Study:
     size: int = 64  # side of the crops that are trained on, in pixels
     tracks: tuple[str, ...] = tuple(TRACKS)  # how test images are treated; also of MORE_TRACKS
     seeds_apart: int = 0  # between the seeds of two families; 0: they share batches and weights
+    keeps: bool = False  # trained students, beside their scores
     again: partial | None = None  # makes it in another process, where that is cheaper than sending
 
     @cached_property

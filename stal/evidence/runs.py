@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Heads', 'batches_of', 'settings_of', 'train_one', 'help_of', 'train_rival', 'teacher_scores', 'heads_of',
-           'identity_of', 'is_guarded', 'tracks_of', 'run_one', 'stored_run', 'tail_features', 'fit_tail', 'tail_rival',
-           'tasks_of', 'run_study', 'results_folder', 'table_text', 'table_digest', 'gather']
+           'identity_of', 'is_guarded', 'tracks_of', 'keep_student', 'run_one', 'stored_run', 'tail_features',
+           'fit_tail', 'tail_rival', 'tasks_of', 'run_study', 'results_folder', 'table_text', 'table_digest', 'gather']
 
 # %% ../../nbs/lib/evidence/runs.ipynb #e0afd21a
 import hashlib
@@ -33,8 +33,9 @@ from ..core.progress import progress_bar
 from ..data.batches import PairBatches
 from ..detectors.contract import Detector
 from ..detectors.registry import rivals
+from ..detectors.saved import save_student
 from ..detectors.scoring import score
-from ..detectors.student import build_student
+from ..detectors.student import Student, build_student
 from ..detectors.teacher import TeacherSettings
 from ..detectors.training import Settings, Trainee, Training
 from stal.evidence.design import (
@@ -201,6 +202,17 @@ def tracks_of(
     changes = TRACKS | MORE_TRACKS
     return [changes[name](study.images) for name in study.tracks]
 
+# %% ../../nbs/lib/evidence/runs.ipynb #e43175fa
+def keep_student(
+    student: Student,  # trained
+    file: Path,  # of its run's scores
+) -> Path:  # of the student
+    "Save a student in a folder beside the scores, for whatever is asked of it later"
+    place = file.parent / "students" / file.name
+    place.parent.mkdir(exist_ok=True)
+    save_student(student, place, {"run": file.stem}, half=True)
+    return place
+
 # %% ../../nbs/lib/evidence/runs.ipynb #0d57ef9c
 def _about_run(study: Study, task: Task, trained: Training | Detector, notes: list[dict]) -> dict:
     history = getattr(trained, "history", [])  # a detector that chose says what it tried
@@ -225,6 +237,8 @@ def run_one(
         tracks = [head(images) for images in tracks_of(study)]
         scores[name] = torch.stack(tracks).half()
     about = _about_run(study, task, trained, notes) | {"thresholds": json.dumps(thresholds)}
+    if study.keeps and is_student:
+        keep_student(trained.student, file)
     storage.write(file, scores, about)
 
 # %% ../../nbs/lib/evidence/runs.ipynb #9aa319ef

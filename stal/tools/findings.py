@@ -183,7 +183,7 @@ def teacher_finds(results: Results) -> Claim:
         f"trained on {', '.join(families)}, tested on generators that it does not know; AUC",
         f"{aucs}; seeing luminance only {luma}; with equal chroma histories {equal}",
         "yes, in part by colour and by file history",
-        "11_teacher.ipynb#In-luminance-and-in-colour-%28fig10_planes%29",
+        "11_teacher.ipynb#In-luminance-and-in-colour-%28fig25_planes%29",
     )
 
 # %% ../../nbs/lib/tools/findings.ipynb #c1a10017

@@ -13,6 +13,7 @@ version = release = cfg["version"]
 author = cfg["author"]
 copyright = cfg["copyright"]
 language = "en"
+smartquotes = False  # or --options would lose a dash
 
 extensions = ["myst_nb", "sphinx.ext.mathjax", "sphinx_copybutton", "stal.site.terms"]
 exclude_patterns = ["notebooks/**"]
@@ -24,6 +25,8 @@ nb_execution_mode = "off"
 nb_merge_streams = True
 nb_render_markdown_format = "myst"
 nb_number_source_lines = False
+nb_code_prompt_show = "Show the code"
+nb_code_prompt_hide = "Hide the code"
 myst_enable_extensions = ["attrs_block", "attrs_inline", "dollarmath"]
 myst_heading_anchors = 4
 myst_all_links_external = False

@@ -123,13 +123,15 @@ class Study:
         "Changes with any image and any row"
         return digest_of(self)
 
-    def validation(
-        self,
-        members: Iterable[str],  # generators whose forgeries are to be found
-        most: int | None = None,  # photographs, and versions by each generator; default: all
-    ) -> Validation:
-        "Photographs and forgeries that training does not see"
-        return validation_of(self.held.of(self.held.groups, list(members)), most, self.size)
+# %% ../../nbs/lib/evidence/material.ipynb #a52a2320
+@patch
+def validation(
+    self: Study,
+    members: Iterable[str],  # generators whose forgeries are to be found
+    most: int | None = None,  # photographs, and versions by each generator; default: all
+) -> Validation:
+    "Photographs and forgeries that training does not see"
+    return validation_of(self.held.of(self.held.groups, list(members)), most, self.size)
 
 # %% ../../nbs/lib/evidence/material.ipynb #5ea30006
 @patch

@@ -145,7 +145,7 @@ BOOK = {
 
 # %% ../../nbs/lib/tools/reading.ipynb #41d984cb
 WORKSHOP = {
-    "core": "images, photographs, degradations, storage, intervals, reading",
+    "core": "images, degradations, storage, intervals, reading",
     "spectrum": "conventions of others, folders of files",
     "generators": "layers, architectures, the zoo and its training, public decoders",
     "data": "benchmarks, listing, checks, splits, leaks, batches",

@@ -264,6 +264,7 @@
     find("usual").textContent = round(photographs["U of photographs"]);
     find("noise").textContent = round(photographs["U of noise"]);
     find("residual").textContent = round(found.residual);
+    find("residual-usual").textContent = round(photographs.residual[1][0]);
     find("verdict").textContent = verdict(found, photographs);
     find("results").hidden = false;
   }
@@ -332,7 +333,7 @@
     const button = document.createElement("button");
     const picture = document.createElement("img");
     [button.type, picture.src, picture.alt] = ["button", address, ""];
-    button.append(picture, name);
+    button.append(picture, name.replaceAll("superresolution", "super\u00adresolution"));
     button.addEventListener("click", () => open(blobOf(address), name));
     find("examples").append(button);
   }

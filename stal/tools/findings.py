@@ -78,7 +78,7 @@ def uplift_exists(results: Results) -> Claim:
     over = w["higher"]["U over the original"]
     bicubic = f"{w['higher']['U over bicubic']} of {w['asked']['U over bicubic']}"
     return Claim(
-        "Do generated images turn up at the end of their spectrum, and photographs not (the uplift)?",
+        "Do generated images turn up at the end of their spectrum (the uplift)?",
         f"ten generators of our own; {w['networks']} networks that enlarge, clean or repaint "
         f"images, trained by others ({w['weights']} sets of weights); "
         f"{w['photographs']} photographs",

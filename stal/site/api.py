@@ -178,7 +178,7 @@ def constant_text(
         shown = type(value).__name__
     return f"- `{name}`: `` {shown} ``"
 
-
+# %% ../../nbs/lib/site/api.ipynb #767fc719
 def module_text(
     module: ModuleType,
 ) -> str:  # MyST

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['LONG', 'PICTURE', 'INLINE', 'LINK', 'NAMED', 'STILL', 'without_directives', 'tags_of', 'alternative_texts',
-           'shown_pictures', 'as_files', 'repository', 'slug', 'on_site', 'with_named_links', 'relinked', 'with_origin',
-           'with_links', 'code_cell', 'page_of', 'toctree', 'navigation', 'subject_of', 'workshop_page',
+           'shown_pictures', 'as_files', 'repository', 'slug', 'on_site', 'with_named_links', 'relinked', 'on_ways',
+           'with_origin', 'with_links', 'code_cell', 'page_of', 'toctree', 'navigation', 'subject_of', 'workshop_page',
            'notebooks_of_site', 'write_page', 'write_pages']
 
 # %% ../../nbs/lib/site/pages.ipynb #f4e49497
@@ -20,7 +20,7 @@ from urllib.parse import unquote
 from ..core.paths import project_root
 from ..tools.engine import directives
 from ..tools.outputs import PAGES
-from ..tools.reading import BOOK, WORKSHOP
+from ..tools.reading import BOOK, WAYS, WORKSHOP
 
 # %% ../../nbs/lib/site/pages.ipynb #b433e4a4
 LONG = 12  # lines; a longer cell that draws is folded
@@ -163,6 +163,22 @@ def relinked(
     led = LINK.sub(lambda link: link["before"] + on_site(link["to"], place), text)
     return with_named_links(led)
 
+# %% ../../nbs/lib/site/pages.ipynb #efe05e14
+def on_ways(
+    chapter: str,  # name of its notebook
+) -> str:  # MyST; empty: on none
+    "Where a chapter stands on the ways through the book, and what comes next there"
+    lines = []
+    for way in WAYS:
+        if chapter in way.chapters:
+            step = way.chapters.index(chapter) + 1
+            line = f"*{way.name}*, step {step} of {len(way.chapters)}"
+            if step < len(way.chapters):
+                following = way.chapters[step]
+                line += f", then [`{following}`](/{following}.ipynb)"
+            lines.append(line)
+    return " · ".join(lines)
+
 # %% ../../nbs/lib/site/pages.ipynb #a4439265
 def with_origin(
     text: str,  # Markdown
@@ -175,6 +191,8 @@ def with_origin(
     if notebook.parts[0] == "lib":
         package = notebook.parts[1]
         line += f" · [all of the workshop's {package}](/workshop/{package}.md)"
+    if ways := on_ways(notebook.stem):
+        line += f"\n\n{{.origin}}\n{ways}"
     line += "\n"
     return re.sub(r"^(# .+)$", lambda heading: heading[1] + line, text, count=1, flags=re.M)
 

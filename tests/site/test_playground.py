@@ -136,6 +136,18 @@ def test_the_tail_goes_with_compression_and_comes_back(playground):
     )
 
 
+def test_a_kept_curve_stays_for_comparison(playground):
+    playground.get_by_role("button", name="Keep this curve").click()
+    playground.locator('[data-part="blur"]').fill("1.5")
+    playground.wait_for_function(
+        "document.querySelector('[data-part=verdict]').textContent.includes('falls further')"
+    )
+    assert playground.locator("svg .kept").count() == 2
+    assert "photograph" in playground.locator('[data-part="kept-name"]').inner_text()
+    playground.get_by_role("button", name="Drop the kept curve").click()
+    assert playground.locator("svg .kept").count() == 0
+
+
 def noise(height, width):
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
 

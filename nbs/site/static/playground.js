@@ -9,7 +9,7 @@
   const SIZES = [256, 128, 64]; // sides of the square that is measured, the largest that fits
   const LARGEST = 120e6; // pixels
   const SVG = "http://www.w3.org/2000/svg";
-  const state = { bitmap: null, name: "", note: "", turn: 0 };
+  const state = { bitmap: null, name: "", note: "", turn: 0, shown: null, kept: null };
 
   // Reading a picture ----------------------------------------------------------------------
 
@@ -178,14 +178,14 @@
     return element;
   }
 
-  // Curve over the band of photographs. x, y, low, high: same length.
-  function drawCurve(svg, { x, y, low, high, xlabel, ylabel, says }) {
+  // Curve over the band of photographs. x, y, low, high: same length; kept: likewise, or null.
+  function drawCurve(svg, { x, y, low, high, kept, xlabel, ylabel, says }) {
     const [width, height, left, right, top, bottom] = [360, 240, 46, 12, 10, 38];
     svg.replaceChildren();
     svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     svg.setAttribute("aria-label", says);
     const [x0, x1] = [x[0], x.at(-1)];
-    const all = [...y, ...low, ...high];
+    const all = [...y, ...low, ...high, ...(kept ?? [])];
     const [y0, y1] = [Math.floor(Math.min(...all)), Math.ceil(Math.max(...all))];
     const px = (v) => left + ((v - x0) / (x1 - x0)) * (width - left - right);
     const py = (v) => top + ((y1 - v) / (y1 - y0)) * (height - top - bottom);
@@ -203,7 +203,9 @@
       }, String(v)));
     }
     svg.append(
-      shape("polygon", { points: [...line(high), ...line(low).reverse()].join(" "), class: "band" }),
+      shape("polygon", { points: [...line(high), ...line(low).reverse()].join(" "), class: "band" }));
+    if (kept) svg.append(shape("polyline", { points: line(kept).join(" "), class: "kept" }));
+    svg.append(
       shape("polyline", { points: line(y).join(" "), class: "curve" }),
       shape("text", { x: (left + width) / 2, y: height - 5, "text-anchor": "middle" }, xlabel),
       shape("text", {
@@ -244,17 +246,19 @@
     const first = Spectrum.tailStart(photographs.rings);
     const [low, , high] = photographs.profile;
     const [tailLow, , tailHigh] = photographs.tail;
+    state.shown = found;
+    const kept = state.kept?.side === found.side ? state.kept : null;
     const target = find("crop");
     [target.width, target.height] = [found.side, found.side];
     target.getContext("2d").drawImage(found.crop, 0, 0);
     drawSpectrum(find("spectrum"), found.spectrum, found.side);
     drawCurve(find("profile"), {
-      x: rho, y: found.profile, low, high,
+      x: rho, y: found.profile, low, high, kept: kept?.profile,
       xlabel: "normalised radius ρ", ylabel: "log₁₀ power / decades",
       says: "Radial profile of the image over the band of photographs.",
     });
     drawCurve(find("tail"), {
-      x: rho.slice(first), y: found.tail, low: tailLow, high: tailHigh,
+      x: rho.slice(first), y: found.tail, low: tailLow, high: tailHigh, kept: kept?.tail,
       xlabel: "normalised radius ρ", ylabel: "c(ρ) / decades",
       says: `Tail of the image, relative to its beginning. It ends at ${round(found.tail.at(-1))} ` +
         `decades; U is ${round(found.uplift)}.`,
@@ -341,6 +345,12 @@
   find("reset").addEventListener("click", () => {
     [find("quality").value, find("blur").value, find("scale").value] = [101, 0, 1];
     update();
+  });
+  find("keep").addEventListener("click", () => {
+    state.kept = state.kept ? null : { ...state.shown, name: state.name };
+    find("keep").textContent = state.kept ? "Drop the kept curve" : "Keep this curve";
+    find("kept-name").textContent = state.kept ? `Dashed: ${state.kept.name}, as it was kept.` : "";
+    if (state.shown) show(state.shown);
   });
   find("file").addEventListener("change", (event) => openFirst(event.target.files));
   page.addEventListener("dragover", (event) => event.preventDefault());

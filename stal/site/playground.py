@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SIZES', 'BAND', 'SIDE', 'SCENE', 'MEMBERS', 'band_of', 'scene_profiles', 'photographs_at', 'data_url',
-           'example_images', 'examples_of_page', 'playground_data']
+           'example_images', 'packed', 'detector_of_page', 'examples_of_page', 'playground_data']
 
 # %% ../../nbs/lib/site/playground.ipynb #8f2170b5
 import base64
@@ -20,10 +20,13 @@ from torch import Tensor
 from ..core.degradations import jpeg, resize_to
 from ..core.images import bytes_of
 from ..core.photographs import PHOTOGRAPHS, centre_crop, grid_crops
+from ..detectors.named import default_in, detectors_folder
+from ..evidence.shipped import load_detector
 from ..generators.drawing import reconstruct
 from ..generators.zoo import load_generator
 from ..spectrum.profile import radial_profile
 from ..spectrum.tail import tail_curve, tail_statistics, uplift, uplift_floor
+from ..tools.findings import what_to_expect
 
 # %% ../../nbs/lib/site/playground.ipynb #0e45abe5
 SIZES = {256: 64, 128: 64, 64: 32}  # side in pixels → rings
@@ -97,6 +100,33 @@ def example_images() -> dict[str, Tensor]:  # name → [3, SIDE, SIDE], uint8
     images["photograph, enlarged"] = resize_to(half, SIDE, SIDE)
     return {name: image[0] for name, image in images.items()}
 
+# %% ../../nbs/lib/site/playground.ipynb #cba29bd0
+def packed(
+    tensor: Tensor,
+) -> dict:  # shape, and data in base64
+    "A tensor with 16 bits a number. Raises ValueError for one that would lose something."
+    half = tensor.half()
+    if not half.float().equal(tensor.float()):
+        raise ValueError("the page holds weights of 16 bits, and these have more")
+    data = base64.b64encode(half.numpy().astype("<f2").tobytes()).decode()
+    return {"shape": list(tensor.shape), "data": data}
+
+
+def detector_of_page(
+    name: str = "",  # of a small student in data/detectors; empty: the default
+) -> dict:
+    "Weights, thresholds, and what to expect. Raises ValueError for another kind of detector."
+    detector, card = load_detector(name)
+    if (card.get("name"), card.get("front")) != ("small", "highpass"):
+        raise ValueError(f"the page can run a small student behind a high-pass, not {name}")
+    tensors = {key: packed(value) for key, value in detector.state_dict().items()}
+    return {
+        "name": name or default_in(detectors_folder()),
+        "tensors": tensors,
+        "thresholds": card["thresholds"],
+        "expect": what_to_expect(card),
+    }
+
 # %% ../../nbs/lib/site/playground.ipynb #fca976fe
 def examples_of_page() -> dict[str, str]:  # name → address that holds it
     "The examples as files; the JPEG file is one"
@@ -111,5 +141,6 @@ def playground_data() -> str:  # JavaScript
     known = {
         "photographs": {size: photographs_at(size) for size in SIZES},
         "examples": examples_of_page(),
+        "detector": detector_of_page(),
     }
     return f"window.stalData = {json.dumps(known)};\n"

@@ -4,6 +4,7 @@ import base64
 import io
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -91,6 +92,40 @@ def test_it_measures_what_the_library_measures(playground, tmp_path):
         assert abs(found["U"] - uplift(profile).item()) < 1e-3, name
 
 
+def test_it_judges_as_the_command_judges(playground, tmp_path):
+    from typer.testing import CliRunner
+
+    from stal.cli.main import app
+
+    squares = tmp_path / "squares"
+    squares.mkdir()
+    found = {}
+    for number, (name, content) in enumerate(IMAGES.items()):
+        path = tmp_path / name
+        path.write_bytes(content)
+        image = read_image(path)
+        side = next(size for size in SIZES if size <= min(image.shape[1:]))
+        square = saved(bytes_of(centre_crop(image, side)))
+        (squares / f"{number}.png").write_bytes(square)
+        measured = playground.evaluate(MEASURE, base64.b64encode(content).decode())
+        found[f"{number}.png"] = measured["score"]
+    table = tmp_path / "verdicts.csv"
+    CliRunner().invoke(app, ["detect", str(squares), "--csv", str(table)])
+    rows = pd.read_csv(table)
+    assert len(rows) == len(IMAGES)
+    for row in rows.itertuples():
+        assert abs(found[row.file.rsplit("/")[-1]] - row.score) < 1.5e-3, row.file
+
+
+def test_the_verdict_comes_with_its_warning(playground):
+    playground.wait_for_function(
+        "document.querySelector('[data-part=decision]').textContent.includes('Its score is')"
+    )
+    words = playground.locator('[data-part="decision"]').inner_text()
+    assert words.split(".")[0] in ("photograph", "unsure", "generated") and "%" not in words
+    assert "collected images" in playground.locator('[data-part="expect"]').inner_text()
+
+
 def test_no_request_is_made(playground):
     requests = []
     playground.on("request", lambda r: requests.append(r.url))
@@ -99,7 +134,8 @@ def test_no_request_is_made(playground):
         button.click()
         name = button.inner_text().replace("\u00ad", "")
         playground.wait_for_function(
-            "name => document.querySelector('[data-part=message]').textContent.includes(name)",
+            "name => document.querySelector('[data-part=message]').textContent"
+            " === `Shown: ${name}.`",
             arg=name,
         )
     playground.locator('[data-part="quality"]').fill("60")
@@ -121,7 +157,7 @@ def U(page):
 def test_the_tail_goes_with_compression_and_comes_back(playground):
     playground.get_by_role("button", name="super\u00adresolution", exact=True).click()
     playground.wait_for_function(
-        "document.querySelector('[data-part=message]').textContent.includes('superresolution')"
+        "document.querySelector('[data-part=message]').textContent === 'Shown: superresolution.'"
     )
     before = U(playground)
     assert before > 1 and "turns up" in playground.locator('[data-part="verdict"]').inner_text()
@@ -140,7 +176,7 @@ def test_a_kept_curve_stays_for_comparison(playground):
     playground.get_by_role("button", name="Keep this curve").click()
     playground.locator('[data-part="blur"]').fill("1.5")
     playground.wait_for_function(
-        "document.querySelector('[data-part=verdict]').textContent.includes('falls further')"
+        "document.querySelector('[data-part=verdict]').textContent.includes('nearly empty')"
     )
     assert playground.locator("svg .kept").count() == 2
     assert "photograph" in playground.locator('[data-part="kept-name"]').inner_text()

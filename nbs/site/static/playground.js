@@ -149,6 +149,7 @@
     const found = measured(centre(await decode(blob), 1024));
     return {
       side: found.side, profile: [...found.profile], U: found.uplift, residual: found.residual,
+      score: judged(found.crop, found.side),
     };
   };
 
@@ -221,6 +222,13 @@
     const usual = photographs["U of photographs"];
     const last = found.tail.length - 1;
     const above = found.residual > photographs.residual[2][0];
+    const first = found.profile.length - found.tail.length;
+    const level = (values) => values.slice(first).reduce((sum, value) => sum + value, 0);
+    if (level(found.profile) < level(photographs.profile[0])) {
+      return "The tail is nearly empty: it holds less than those of nearly all of our " +
+        "photographs, as after blurring or enlarging. What is left is rounding, so U means " +
+        "nothing here, and whatever a generator may have left there is gone.";
+    }
     if (found.uplift > usual) {
       return "The spectrum turns up again at its very end, further than in 95 of 100 squares of " +
         "our photographs. Such an uplift can come from a generator, and also from sharpening, " +
@@ -271,6 +279,29 @@
     find("residual-usual").textContent = round(photographs.residual[1][0]);
     find("verdict").textContent = verdict(found, photographs);
     find("results").hidden = false;
+    judgeSoon(found);
+  }
+
+  // What the small detector says of the square; it takes a moment, so it waits for the sliders.
+  const weights = Detector.unpack(known.detector.tensors);
+  let waiting = 0;
+
+  function judged(crop, side) {
+    const { data } = crop.getContext("2d").getImageData(0, 0, side, side);
+    return Detector.score(data, side, weights);
+  }
+
+  function judgeSoon(found) {
+    const { name, thresholds } = known.detector;
+    clearTimeout(waiting);
+    find("decision").textContent = "…";
+    waiting = setTimeout(() => {
+      const logit = judged(found.crop, found.side);
+      const sign = (value) => (value > 0 ? "+" : "") + round(value).replace("-", "−");
+      find("decision").textContent = `${Detector.decide(logit, thresholds)}. Its score is ` +
+        `${sign(logit)}; ${name} calls ${sign(thresholds.photograph)} and less a photograph, ` +
+        `${sign(thresholds.generated)} and more generated, and is unsure between them.`;
+    }, 300);
   }
 
   // The page ------------------------------------------------------------------------------------
@@ -333,6 +364,7 @@
     return new Blob([bytes], { type: head.slice(5, head.indexOf(";")) });
   }
 
+  find("expect").textContent = known.detector.expect;
   for (const [name, address] of Object.entries(known.examples)) {
     const button = document.createElement("button");
     const picture = document.createElement("img");

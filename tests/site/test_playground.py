@@ -176,7 +176,7 @@ def test_a_kept_curve_stays_for_comparison(playground):
     playground.get_by_role("button", name="Keep this curve").click()
     playground.locator('[data-part="blur"]').fill("1.5")
     playground.wait_for_function(
-        "document.querySelector('[data-part=verdict]').textContent.includes('nearly empty')"
+        "document.querySelector('[data-part=verdict]').textContent.includes('tail is empty')"
     )
     assert playground.locator("svg .kept").count() == 2
     assert "photograph" in playground.locator('[data-part="kept-name"]').inner_text()

@@ -223,11 +223,12 @@
     const last = found.tail.length - 1;
     const above = found.residual > photographs.residual[2][0];
     const first = found.profile.length - found.tail.length;
-    const level = (values) => values.slice(first).reduce((sum, value) => sum + value, 0);
-    if (level(found.profile) < level(photographs.profile[0])) {
-      return "The tail is nearly empty: it holds less than those of nearly all of our " +
-        "photographs, as after blurring or enlarging. What is left is rounding, so U means " +
-        "nothing here, and whatever a generator may have left there is gone.";
+    const tail = found.profile.slice(first);
+    const level = tail.reduce((sum, value) => sum + value, 0) / tail.length;
+    if (level < photographs.rounding + 0.3) {
+      return "The tail is empty, as after blurring or enlarging: what is left is little more " +
+        "than rounding to 8 bits. So U means nothing here, and whatever a generator may have " +
+        "left there is gone.";
     }
     if (found.uplift > usual) {
       return "The spectrum turns up again at its very end, further than in 95 of 100 squares of " +

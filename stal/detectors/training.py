@@ -447,13 +447,15 @@ def curves(self: Training) -> pd.DataFrame:  # one row a round
 @patch
 def plot(
     self: Training,
-    axes=None,  # two of matplotlib: losses, and validation where there is one
+    axes=None,  # of matplotlib: for losses, and a second where there is validation
 ):  # the axes
     "Draw the history"
     import matplotlib.pyplot as plt
 
     frame = self.curves()
-    axes = axes if axes is not None else plt.subplots(1, 2, figsize=(6.4, 2.6))[1]
+    panels = 1 + ("val_auc" in frame)
+    if axes is None:
+        axes = plt.subplots(1, panels, figsize=(3.2 * panels, 2.6), squeeze=False)[1][0]
     for name in frame.columns.drop(["step", "loss", "weight"]):
         if not name.startswith("val_"):
             axes[0].plot(frame.step, frame[name], label=name)

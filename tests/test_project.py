@@ -1,5 +1,6 @@
 "Library, notebooks, packaging and record belong together."
 
+import ast
 import hashlib
 import json
 import re
@@ -190,6 +191,30 @@ def test_every_chapter_has_exercises_with_folded_solutions(root):
         assert "run again with your answer" not in text, name
         total += len(asked)
     assert total >= 30
+
+
+def test_widgets_turn_functions_that_there_are_and_wait_for_a_reader(root):
+    "Papermill skips them: nobody moves a slider there, and their messages can be lost for good"
+    found = 0
+    for chapter in sorted((root / "nbs").glob("[0-9]*.ipynb")):
+        cells = [source(c) for c in read_cells(chapter) if c["cell_type"] == "code"]
+        for text in cells:
+            call = re.search(r"^interact\(\s*(\w+),(.+)\)", text, re.M | re.S)
+            if not call:
+                continue
+            found += 1
+            assert text.startswith("#| eval: false"), chapter.name
+            turned = ast.parse(text).body[-1].value
+            (function,) = [
+                node
+                for cell in cells
+                if f"def {call[1]}(" in cell
+                for node in ast.parse(re.sub(r"^[%!].*$", "", cell, flags=re.M)).body
+                if getattr(node, "name", "") == call[1]
+            ]
+            known = {argument.arg for argument in function.args.args}
+            assert {keyword.arg for keyword in turned.keywords} <= known, call[1]
+    assert found >= 6
 
 
 def test_glossary_names_chapters_that_there_are(root):

@@ -195,7 +195,7 @@ def module_text(
         thing = getattr(module, name)
         if inspect.isclass(thing) and thing.__module__ == module.__name__:
             parts.append(class_text(name, thing))
-        elif inspect.isfunction(inspect.unwrap(thing)) if callable(thing) else False:
+        elif callable(thing) and inspect.isfunction(inspect.unwrap(thing)):
             parts.append(function_text(name, inspect.unwrap(thing)))
         else:
             constants.append(constant_text(name, thing))

@@ -7,6 +7,7 @@ __all__ = ['STUDIES', 'StudyName', 'Photographs', 'Decoders', 'Collected', 'Outp
            'Sources', 'results']
 
 # %% ../../nbs/lib/cli/results.ipynb #8a27b722
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NamedTuple, Optional
 
@@ -24,7 +25,7 @@ class Extent(NamedTuple):
     ablation: int  # seeds of it
     rivals: int  # seeds of them
 
-
+# %% ../../nbs/lib/cli/results.ipynb #a2bb4494
 STUDIES = {
     "embedded": Extent(3, 400, 0, 3),
     "head-embedded": Extent(3, 400, 0, 0),
@@ -37,9 +38,9 @@ STUDIES = {
     "eyes-field": Extent(3, 800, 0, 0),
     "more-photographs": Extent(3, 200, 0, 0),
     "families": Extent(3, 800, 0, 0),
-    "families-field": Extent(3, 800, 0, 0),
-    "further-families": Extent(3, 800, 0, 0),
-    "further-families-field": Extent(3, 800, 0, 0),
+    "families-field": Extent(4, 800, 0, 0),
+    "why-families": Extent(1, 800, 0, 0),
+    "carry-families": Extent(1, 800, 0, 0),
 }
 
 # %% ../../nbs/lib/cli/results.ipynb #0df03d48
@@ -51,7 +52,7 @@ class Sources(NamedTuple):
     collected: Path | None
     kept: Path | None = None  # folder for what is made of photographs
 
-
+# %% ../../nbs/lib/cli/results.ipynb #b747d940
 def _at_home(sources: Sources) -> Sources:  # from ~
     "Raise OSError or ValueError, before torch is imported, for data that are not there"
     from stal.core.paths import check_paths
@@ -61,7 +62,7 @@ def _at_home(sources: Sources) -> Sources:  # from ~
     check_paths([path for path in given if path])
     return given
 
-
+# %% ../../nbs/lib/cli/results.ipynb #82b3f2e5
 def _check(study: str, sources: Sources, rivals: int | None) -> None:
     if study not in STUDIES:
         raise ValueError(f"no study {study!r}; there are {', '.join(STUDIES)}")
@@ -92,10 +93,9 @@ def _of_families(study: str, sources: Sources):  # Study
 
     lite0_tensors()
     photographs, decoders, collected, kept = sources
-    if study.startswith("further-"):
-        return families.further_study(_of_families(study.removeprefix("further-"), sources))
-    if study == "families":
-        return families.families_study(photographs, decoders, kept)
+    if study != "families-field":
+        made = families.families_study(photographs, decoders, kept)
+        return replace(made, name=study)
     return families.families_field_study(photographs, decoders, collected, kept)
 
 # %% ../../nbs/lib/cli/results.ipynb #2bedbc22
@@ -160,11 +160,19 @@ Collected = Annotated[
         help="Manifest of the images that the field study is tested on.",
     ),
 ]
+
+
 Output = Annotated[
     Path, typer.Option("--output", metavar="FOLDER", help="Where runs and results go.")
 ]
+
+
 Seeds = Annotated[Optional[int], typer.Option(min=2, help="Default: as stored.")]
+
+
 Steps = Annotated[Optional[int], typer.Option(min=1, help="Of each training. Default: as stored.")]
+
+# %% ../../nbs/lib/cli/results.ipynb #837e6b80
 Rivals = Annotated[
     Optional[int],
     typer.Option(
@@ -175,11 +183,40 @@ Rivals = Annotated[
 ]
 
 # %% ../../nbs/lib/cli/results.ipynb #196f9ced
+def _jobs_of(study: str, extent: Extent) -> list:  # of Job
+    from stal.evidence import questions
+
+    jobs_of = {
+        "families": questions.primary_jobs,
+        "families-field": questions.field_jobs,
+        "why-families": questions.why_jobs,
+        "carry-families": questions.carry_jobs,
+    }
+    jobs = [job for seed in range(extent.seeds) for job in jobs_of[study](seed)]
+    if extent.steps == STUDIES[study].steps:
+        return jobs
+    return [replace(j, condition=replace(j.condition, steps=extent.steps)) for j in jobs]
+
+# %% ../../nbs/lib/cli/results.ipynb #c803cbed
+def _run_jobs(made, extent: Extent, output: Path, processes: int) -> None:
+    "Trainings that share batches, side by side"
+    from stal.evidence.fleet import gather_jobs, run_jobs
+
+    jobs = _jobs_of(made.name, extent)
+    run_jobs(made, jobs, output / made.name, processes)
+    gather_jobs(made, jobs, output / made.name, output)
+    trainings = sum(len(job.ways) for job in jobs)
+    typer.echo(f"{trainings} runs; results in {output}")
+
+# %% ../../nbs/lib/cli/results.ipynb #f8e091be
 def _run(study: str, sources: Sources, extent: Extent, output: Path, processes: int) -> None:
     "All runs that are missing, each stored as it ends; then all of them together"
     from stal.evidence.runs import gather, run_study, tasks_of
 
     made = _made(study, sources._replace(kept=output))
+    if "families" in study:
+        _run_jobs(made, extent, output, processes)
+        return
     tasks = tasks_of(made, *extent)
     run_study(made, tasks, output / study, processes)
     gather(made, tasks, output / study, output)

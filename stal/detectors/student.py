@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['FRONT_ENDS', 'STUDENTS', 'Raw', 'sum3', 'HighPass', 'NPR', 'Stage', 'small_cnn', 'Student', 'LogEnergies',
-           'log_energies', 'body_maker', 'check_options', 'build_student']
+           'log_energies', 'SideBySide', 'lite0_energies', 'body_maker', 'check_options', 'build_student']
 
 # %% ../../nbs/12_student.ipynb #0ddf147f
 import inspect
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -172,6 +173,32 @@ def log_energies(
     mixed = [nn.Linear(72, width), nn.GELU(), nn.Linear(width, width), nn.GELU()]
     return Body(nn.Sequential(LogEnergies(24), *mixed), width, least=16)
 
+# %% ../../nbs/12_student.ipynb #1e900007
+class SideBySide(nn.Module):
+    "The features of two bodies, one after the other"
+
+    def __init__(
+        self,
+        first: Body,
+        second: Body,
+    ):
+        super().__init__()
+        self.first = first
+        self.second = second
+
+    def forward(self, x: Tensor) -> Tensor:  # [B, 3, H, W] to [B, width of both]
+        return torch.cat([self.first(x).float(), self.second(x)], 1)
+
+
+def lite0_energies(
+    weights: str | Path | None = None,  # as `efficientnet_lite0` takes them
+    width: int = 64,  # features of the filter bank
+) -> Body:
+    "EfficientNet-Lite0 and a filter bank. Raises what `efficientnet_lite0` raises."
+    large = efficientnet_lite0(weights)
+    bank = log_energies(width)
+    return Body(SideBySide(large, bank), large.width + width, large.least, norm=large.norm)
+
 # %% ../../nbs/12_student.ipynb #e898e2ca
 STUDENTS = {
     "small": small_cnn,
@@ -179,6 +206,7 @@ STUDENTS = {
     "resnet18": partial(resnet, 18),
     "resnet50": partial(resnet, 50),
     "efficientnet_lite0": efficientnet_lite0,
+    "lite0_energies": lite0_energies,
 }  # and timm:NAME
 
 # %% ../../nbs/12_student.ipynb #af46d7e9

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FAMILIES', 'MEMBERS', 'WILD', 'SIDE', 'KINDS', 'LEAST', 'FAMILY_TRACKS', 'MEAN', 'all_but', 'left_out', 'Reworker',
            'load_member', 'softened', 'entries_of', 'usable', 'write_originals', 'versions_of', 'families_study',
-           'families_field_study', 'further_study', 'over_families']
+           'families_field_study', 'common_seeds', 'pooled_variance', 'over_families']
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00003
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ from ..core.parallel import run_missing
 from ..core.paths import show_path
 from ..core.storage import sha256_of
 from ..data.pairs import Pairs, jpeg_history, match_jpeg
-from .design import LOGENERGY, PRETRAINED
+from .design import PRETRAINED
 from .intervals import Interval, Term, statistic_of_groups
 from stal.evidence.material import (
     MORE_TRACKS,
@@ -41,7 +41,7 @@ from stal.evidence.material import (
     test_images,
 )
 from .scores import Scores, tested_on
-from .tables import method_of, stored
+from .tables import Resampling, method_of, stored
 from ..generators.drawing import reconstruct
 from ..generators.material import binned
 from ..generators.public import public_autoencoders
@@ -58,7 +58,11 @@ FAMILIES = {
     "transposed": ("cugan-x2", "cunet-x2", "upconv7-x2"),
     "RRDB": ("rrdb-x4",),
 }
+
+
 MEMBERS = tuple(member for family in FAMILIES.values() for member in family)
+
+# %% ../../nbs/lib/evidence/families.ipynb #5b3c33e5
 WILD = {
     "srvgg-x4": "realesr-animevideov3-x4",
     "span-x2": "span-hfa2k-x2",
@@ -76,7 +80,7 @@ def all_but(
     "The members of all other families"
     return "+".join(member for member in MEMBERS if member not in FAMILIES[family])
 
-
+# %% ../../nbs/lib/evidence/families.ipynb #c373fe6e
 def left_out(
     trained_on: str,  # members with + between them
 ) -> str:  # of FAMILIES
@@ -119,6 +123,8 @@ def load_member(
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00016
 SIDE = 224  # largest side of an entry, pixels
+
+
 KINDS = ("native", "binned", "soft")
 
 
@@ -130,7 +136,7 @@ def softened(
     small = reduced(image[None], factor)
     return eight_bits(F.interpolate(small, scale_factor=factor, mode="bicubic"))[0]
 
-
+# %% ../../nbs/lib/evidence/families.ipynb #3e686ab6
 def entries_of(
     photograph: Tensor,  # [3, H, W] in [0, 1]
     factor: int = 2,  # of the soft one
@@ -144,7 +150,7 @@ def entries_of(
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00019
 LEAST = 256  # smallest side of a photograph, pixels: binned, it holds a crop of 128
 
-
+# %% ../../nbs/lib/evidence/families.ipynb #747cd21b
 def usable(
     paths: Iterable[Path],
 ) -> list[Path]:
@@ -161,7 +167,7 @@ def usable(
             tqdm.write(f"left out: {error}")
     return kept
 
-
+# %% ../../nbs/lib/evidence/families.ipynb #93e69696
 def write_originals(
     paths: list[Path],
     file: Path,  # .safetensors
@@ -231,7 +237,7 @@ def _of_subjects(pairs: Pairs, subjects: list[str], part: Iterable[str], kind: s
     )
     return Pairs(chosen.reals, chosen.fakes, [subjects[int(k[:4])] for k in chosen.groups])
 
-
+# %% ../../nbs/lib/evidence/families.ipynb #08c42b22
 def _to_report_on(pairs: Pairs, subjects: list[str], part: list[str], size: int):
     "Two crops of every entry and of all its versions, kind by kind"
     parts = [
@@ -256,7 +262,7 @@ def _material(
     pairs = versions_of(known, decoders, Path(kept) / "versions", processes, members)
     return pairs, subjects, split_subjects(subjects)
 
-
+# %% ../../nbs/lib/evidence/families.ipynb #d7805f19
 def families_study(
     photographs: str | Path,  # folder, of 256 px or more
     decoders: str | Path,  # folder of public autoencoders
@@ -270,7 +276,7 @@ def families_study(
     images, table = _to_report_on(pairs, subjects, parts["test"], size)
     again = partial(families_study, photographs, decoders, kept, 0, size)
     plan = {"families": tuple(map(all_but, FAMILIES)), "variants": tuple(PRETRAINED)}
-    plan |= {"size": size, "tracks": FAMILY_TRACKS, "seeds_apart": 10, "keeps": True}
+    plan |= {"size": size, "tracks": FAMILY_TRACKS, "seeds_apart": 10}
     return Study("families", train, train, held, images, table, **plan, again=again)
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00025
@@ -295,13 +301,16 @@ def families_field_study(
         "families-field", train, train, held, images, table, **plan, size=size, again=again
     )
 
-
-def further_study(
-    study: Study,  # of the above
-) -> Study:
-    "The same data under another name, for the secondary questions"
-    variants = (*LOGENERGY, "student", "stal")
-    return replace(study, name=f"further-{study.name}", variants=variants)
+# %% ../../nbs/lib/evidence/families.ipynb #f0a00040
+def common_seeds(
+    study: Scores,
+    trained_on: str,  # members with + between them
+    methods: Iterable[str],
+) -> list[int]:
+    "Seeds that all methods were run with"
+    known = [method_of(name) for name in methods]
+    seeds = [set(study.seeds(trained_on, m.key, m.head)) for m in known]
+    return sorted(set.intersection(*seeds))
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00029
 def _one_family(
@@ -309,50 +318,75 @@ def _one_family(
 ) -> list:  # of each seed: from weights of groups [n, G] to the sum of AUC times factors [n]
     mask = tested_on(study.table, trained_on, "unknown")
     label = study.table.label[mask].to_numpy()
-    methods = {name: method_of(name) for name in factors}
-    seeds = [study.seeds(trained_on, m.key, m.head) for m in methods.values()]
-    if len(set(map(tuple, seeds))) > 1:
-        raise ValueError(f"{left_out(trained_on)}: the methods were not run with the same seeds")
-    rows = {name: stored(study, trained_on, name, track)[0][:, mask] for name in factors}
+    shared = common_seeds(study, trained_on, factors)
+    rows = {}
+    for name in factors:
+        own = study.seeds(trained_on, method_of(name).key, method_of(name).head)
+        places = [own.index(seed) for seed in shared]
+        rows[name] = stored(study, trained_on, name, track)[0][places][:, mask]
     return [
         statistic_of_groups(
             "auc", label, [Term(f, rows[m][s], 0.0) for m, f in factors.items()], code[mask]
         )
-        for s in range(len(seeds[0]))
+        for s in range(len(shared))
     ]
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00032
 def _resampled(
-    families: list[list], groups: int, n: int, seed: int
+    families: list[list], groups: int, resampling: Resampling
 ) -> tuple[np.ndarray, np.ndarray]:  # values [families, seeds], resampled means [families, n]
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(groups, np.full(groups, 1 / groups), n).astype(float)
+    rng = np.random.default_rng(resampling.seed)
+    weights = rng.multinomial(groups, np.full(groups, 1 / groups), resampling.n).astype(float)
     once = np.ones((1, groups))
     values = np.array([[float(run(once)[0]) for run in runs] for runs in families])
     means = [np.mean([run(weights) for run in runs], 0) for runs in families]
     return values, np.array(means)
 
+# %% ../../nbs/lib/evidence/families.ipynb #f0a00041
+def pooled_variance(
+    values: np.ndarray,  # [families, seeds]
+) -> tuple[float, int]:  # variance of one training, and its degrees of freedom
+    "One variance for all families. Raises ValueError for a single seed, which tells none."
+    families, seeds = values.shape
+    if seeds < 2:
+        raise ValueError("one seed tells no variance of training: borrow one")
+    return float(values.var(1, ddof=1).mean()), families * (seeds - 1)
+
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00036
 MEAN = "mean of families"
 
+# %% ../../nbs/lib/evidence/families.ipynb #1248fcbc
+def _families_of(study: Scores, factors: dict[str, float], without: Iterable[str]) -> list[str]:
+    "What was trained on with all of the methods, as often each"
+    every = dict.fromkeys(key.split("/")[0] for key in study.scores)
+    counts = {f: len(common_seeds(study, f, factors)) for f in every}
+    kept = [f for f, count in counts.items() if count and left_out(f) not in set(without)]
+    if not kept:
+        raise ValueError(f"no seed on which all of these were run: {', '.join(factors)}")
+    if len({counts[f] for f in kept}) > 1:
+        raise ValueError(f"not as many seeds on all families: {', '.join(factors)}")
+    return kept
 
+# %% ../../nbs/lib/evidence/families.ipynb #d0580780
 def over_families(
     study: Scores,
     factors: dict[str, float],  # method → its factor in the sum
     track: str = "raw",
     without: Iterable[str] = (),  # families that do not count
-    n: int = 1000,  # resamples of the photographs
-    seed: int = 0,  # of these
+    training: tuple[float, int] | None = None,  # variance of one training, degrees of freedom
+    resampling: Resampling = Resampling(1000),  # of the photographs
 ) -> dict[str, Interval]:  # by the family that was left out, and their mean
-    "AUC on a family that was left out; intervals over photographs and trainings"
+    """AUC on a family that was left out; intervals over photographs and trainings.
+
+    Raises ValueError if the methods share no seed, or not as many on all families.
+    """
     code, names = pd.factorize(study.table.group)
-    every = dict.fromkeys(key.split("/")[0] for key in study.scores)
-    trained_on = [family for family in every if left_out(family) not in set(without)]
+    trained_on = _families_of(study, factors, without)
     runs = [_one_family(study, trained, factors, track, code) for trained in trained_on]
-    values, resampled = _resampled(runs, len(names), n, seed)
+    values, resampled = _resampled(runs, len(names), resampling)
     families, seeds = values.shape
-    degrees = families * (seeds - 1)
-    of_training = values.var(1, ddof=1).mean() / seeds  # one variance, pooled over families
+    variance, degrees = training or pooled_variance(values)
+    of_training = variance / seeds
     found = {}
     for name, row, drawn in zip(map(left_out, trained_on), values, resampled):
         sources = [bootstrap_source(drawn, len(names)), (of_training, degrees)]

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['WORDS_A_MINUTE', 'LINES_A_MINUTE', 'FIRST_STEPS', 'THE_METHOD', 'WAYS', 'BEGINNING', 'PHENOMENON', 'METHOD',
-           'EVIDENCE', 'RIVALS', 'TOOLS', 'BOOK', 'WORKSHOP', 'reading_minutes', 'Way', 'in_hours']
+           'EVIDENCE', 'RIVALS', 'PRETRAINED', 'TOOLS', 'BOOK', 'WORKSHOP', 'reading_minutes', 'Way', 'in_hours']
 
 # %% ../../nbs/lib/tools/reading.ipynb #ead10003
 import json
@@ -75,7 +75,7 @@ WAYS = (
     Way(
         "A student's way",
         "every step of the method, built and tested by you",
-        (*FIRST_STEPS, *THE_METHOD, "20_does_it_help", "22_longer", "25_heatmaps"),
+        (*FIRST_STEPS, *THE_METHOD, "20_does_it_help", "22_longer", "25_heatmaps", "39_why"),
     ),
     Way(
         "A practitioner's way",
@@ -128,6 +128,10 @@ RIVALS = {
     "36_mpft": "hiding the textured half while learning, after the abstract of MPFT",
     "37_gamma": "segmentation heads, after the abstracts of GAMMA",
 }
+PRETRAINED = {
+    "38_pretrained_student": "a student that knew photographs before; families left out",
+    "39_why": "why the teacher's help does not arrive, and what helps instead",
+}
 TOOLS = {
     "90_your_images": "the `stal` command, with your own images",
     "93_speed": "hot paths against their limits",
@@ -140,6 +144,7 @@ BOOK = {
     "The method": METHOD,
     "The evidence": EVIDENCE,
     "The rivals": RIVALS,
+    "A student worth helping": PRETRAINED,
     "Tools": TOOLS,
 }
 

@@ -104,6 +104,10 @@ class Draws(NamedTuple):
     sigma: np.ndarray  # of the blur, pixels
     level: np.ndarray  # of the noise, of 255
 
+    def at(self, rows: np.ndarray) -> "Draws":
+        "Some of the pairs"
+        return Draws(*(values[rows] for values in self))
+
 # %% ../../nbs/lib/data/resident.ipynb #c368678f
 _COLUMNS = 14  # numbers that are drawn a pair
 
@@ -126,12 +130,14 @@ def blur_each(
     "Gaussian blur with a width of its own for each image"
     offsets = torch.arange(-_REACH, _REACH + 1, device=images.device)
     kernel = torch.exp(-0.5 * (offsets / sigma[:, None]).square())
-    kernel = (kernel / kernel.sum(1, keepdim=True))[:, :, None, None, None]
-    for dim, pads in ((-1, (_REACH, _REACH, 0, 0)), (-2, (0, 0, _REACH, _REACH))):
-        side = images.shape[dim]
-        padded = F.pad(images, pads, mode="reflect")
-        images = sum(kernel[:, k] * padded.narrow(dim, k, side) for k in range(2 * _REACH + 1))
-    return images
+    kernel = (kernel / kernel.sum(1, keepdim=True)).repeat_interleave(images.shape[1], 0)
+    planes = images.flatten(0, 1)[None]  # each plane is a channel with a kernel of its own
+    for shape in ((1, -1), (-1, 1)):
+        weight = kernel.reshape(len(kernel), 1, *shape)
+        reach = [_REACH * (side == -1) for side in shape for _ in range(2)][::-1]
+        padded = F.pad(planes, reach, mode="reflect")
+        planes = F.conv2d(padded, weight, groups=len(kernel))
+    return planes[0].unflatten(0, images.shape[:2])
 
 # %% ../../nbs/lib/data/resident.ipynb #d1000030
 def _check_in_memory(
@@ -218,29 +224,48 @@ def draws(
     where = (photograph, generator, top, left, mirrored)
     return Draws(*where, in_pixels, in_dct, share, blurred, noisy, version, **sizes)
 
+# %% ../../nbs/lib/data/resident.ipynb #483d1887
+def _on(device: torch.device, values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
+
 # %% ../../nbs/lib/data/resident.ipynb #d1000019
+def _cut_on_cpu(held: Tensor, kinds: np.ndarray, versions: np.ndarray, draws: Draws, size: int):
+    memory = held.numpy()
+    cut = np.empty((*kinds.shape, 3, size, size), np.uint8)
+    places = zip(versions, draws.photograph, draws.top, draws.left, draws.mirrored)
+    for number, (version, photograph, top, left, mirrored) in enumerate(places):
+        for side, kind in enumerate(kinds[:, number]):
+            image = memory[kind, version, photograph]
+            crop = image[:, top : top + size, left : left + size]
+            cut[side, number] = crop[:, :, ::-1] if mirrored else crop
+    return torch.from_numpy(cut)
+
+
+def _gather(held: Tensor, kinds: np.ndarray, versions: np.ndarray, draws: Draws, size: int):
+    line = np.arange(size)
+    columns = np.where(draws.mirrored[:, None], line[::-1], line) + draws.left[:, None]
+    lines = draws.top[:, None] + line
+    strides = held.stride()
+    start = kinds * strides[0] + versions * strides[1] + draws.photograph * strides[2]
+    start, lines, columns = (_on(held.device, values) for values in (start, lines, columns))
+    planes = torch.arange(3, device=held.device) * strides[3]
+    inside = lines[:, :, None] * strides[4] + columns[:, None, :]
+    places = start[:, :, None, None, None] + planes[:, None, None] + inside[:, None]
+    return held.view(-1)[places]
+
+# %% ../../nbs/lib/data/resident.ipynb #d1000050
 @patch
 def crops(
     self: ResidentBatches,
     draws: Draws,
     versions: np.ndarray,  # [N], 0: as it is; k: the JPEG version number k
 ) -> Tensor:  # [2, N, 3, S, S], uint8: photographs, and their partners
-    "Cut pairs out of the memory"
-    held = self.held.bytes
+    "Cut pairs out of the memory: by slices on a processor, all at once elsewhere"
     known = np.array([1 + self.held.generators.index(name) for name in self.generators])
     kinds = np.stack([np.zeros_like(draws.generator), known[draws.generator]])
-    line = np.arange(self.size)
-    columns = np.where(draws.mirrored[:, None], line[::-1], line) + draws.left[:, None]
-    lines = draws.top[:, None] + line
-    strides = held.stride()
-    start = kinds * strides[0] + versions * strides[1] + draws.photograph * strides[2]
-    start, lines, columns = (
-        torch.from_numpy(np.ascontiguousarray(a)).to(held.device) for a in (start, lines, columns)
-    )
-    planes = torch.arange(3, device=held.device) * strides[3]
-    inside = lines[:, :, None] * strides[4] + columns[:, None, :]
-    places = start[:, :, None, None, None] + planes[:, None, None] + inside[:, None]
-    return held.view(-1)[places]
+    held = self.held.bytes
+    cut = _cut_on_cpu if held.device.type == "cpu" else _gather
+    return cut(held, kinds, versions, draws, self.size)
 
 # %% ../../nbs/lib/data/resident.ipynb #d1000022
 def _own(needed: np.ndarray, numbers: range) -> np.ndarray:
@@ -271,35 +296,60 @@ def fields(
         noises.append(drawn[_own(everyone.noisy, self.numbers)])
     return torch.cat(shares), torch.cat(noises)
 
-# %% ../../nbs/lib/data/resident.ipynb #483d1887
-def _on(device: torch.device, values: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values)).to(device)
-
 # %% ../../nbs/lib/data/resident.ipynb #662dba53
+def _as_bytes(images: Tensor) -> Tensor:  # of 255
+    return images.round_().clamp_(0, 255).byte()
+
+
 @patch
 def blend(
     self: ResidentBatches,
-    views: Tensor,  # [V, 2, N, 3, S, S], float, of 255; changed in place
-    draws: Draws,
+    pairs: Tensor,  # [2, N, 3, S, S], uint8; changed in place
+    draws: Draws,  # of these pairs
     shares: Tensor,  # [n, S, S], of the blends in the cosine transform
 ) -> None:
     "Mix forgeries with their photographs, where that was drawn"
-    device = views.device
-    (rows,) = np.nonzero(draws.in_pixels)
+    (rows,) = np.nonzero(draws.in_pixels | draws.in_dct)
+    if not len(rows):
+        return
+    chosen = draws.at(rows)
+    at = _on(pairs.device, rows)
+    real, fake = pairs[:, at].float()
+    share = np.where(chosen.in_pixels, chosen.share, 0).astype(np.float32)
+    fake = blend_pixels(real, fake, _on(pairs.device, share)[:, None, None, None])
+    there = _on(pairs.device, np.flatnonzero(chosen.in_dct))
+    matrix = dct_matrix(self.size).to(pairs.device)
+    change = matrix @ (real[there] - fake[there]) @ matrix.T
+    change *= self.alignment.most * shares[:, None]
+    fake[there] += matrix.T @ change @ matrix
+    pairs[1, at] = _as_bytes(fake)
+
+# %% ../../nbs/lib/data/resident.ipynb #d1000051
+@patch
+def degrade(
+    self: ResidentBatches,
+    pairs: Tensor,  # [2, N, 3, S, S], uint8; changed in place
+    draws: Draws,  # of these pairs
+    noises: Tensor,  # [m, 3, S, S], of the noisy ones
+) -> None:
+    "Blur and noise, where they were drawn"
+    (rows,) = np.nonzero(draws.blurred)
     if len(rows):
-        at = _on(device, rows)
-        share = _on(device, draws.share[rows].astype(np.float32))[:, None, None, None]
-        views[:, 1, at] = blend_pixels(views[:, 0, at], views[:, 1, at], share)
-    (rows,) = np.nonzero(draws.in_dct)
+        at = _on(pairs.device, rows)
+        sigma = _on(pairs.device, draws.sigma[rows].astype(np.float32)).repeat(2)
+        blurred = blur_each(pairs[:, at].flatten(0, 1).float(), sigma)
+        pairs[:, at] = _as_bytes(blurred).unflatten(0, (2, -1))
+    (rows,) = np.nonzero(draws.noisy)
     if len(rows):
-        at = _on(device, rows)
-        matrix = dct_matrix(self.size).to(device)
-        parts = self.alignment.most * shares[:, None]
-        change = matrix @ (views[:, 0, at] - views[:, 1, at]) @ matrix.T
-        views[:, 1, at] += matrix.T @ (parts * change) @ matrix
-    views[:, 1].round_().clamp_(0, 255)
+        at = _on(pairs.device, rows)
+        level = _on(pairs.device, draws.level[rows].astype(np.float32))[:, None, None, None]
+        pairs[:, at] = _as_bytes(pairs[:, at] + level * noises)
 
 # %% ../../nbs/lib/data/resident.ipynb #d1000024
+def _step_by_step(pairs: Tensor, steps: int) -> Tensor:  # [T, 2n, 3, S, S], photographs first
+    return pairs.unflatten(1, (steps, -1)).transpose(0, 1).flatten(1, 2)
+
+
 @patch
 def views(
     self: ResidentBatches,
@@ -308,25 +358,17 @@ def views(
     "Both views of many batches"
     draws = self.draws(steps)
     shares, noises = self.fields(steps)
-    plain = self.crops(draws, np.zeros_like(draws.version))
-    both = torch.stack([plain, self.crops(draws, draws.version)]).float()
-    device = both.device
-    self.blend(both, draws, shares)
-    clean, degraded = both
-    (rows,) = np.nonzero(draws.blurred)
+    clean = self.crops(draws, np.zeros_like(draws.version))
+    self.blend(clean, draws, shares)
+    degraded = clean.clone()
+    (rows,) = np.nonzero(draws.version)
     if len(rows):
-        at = _on(device, rows)
-        sigma = _on(device, draws.sigma[rows].astype(np.float32)).repeat(2)
-        degraded[:, at] = (
-            blur_each(degraded[:, at].flatten(0, 1), sigma).round_().unflatten(0, (2, -1))
-        )
-    (rows,) = np.nonzero(draws.noisy)
-    if len(rows):
-        at = _on(device, rows)
-        level = _on(device, draws.level[rows].astype(np.float32))[:, None, None, None]
-        degraded[:, at] = (degraded[:, at] + level * noises).round_().clamp_(0, 255)
-    by_step = both.byte().unflatten(2, (len(steps), -1)).transpose(1, 2).flatten(2, 3)
-    return by_step[0], by_step[1]
+        packed = self.crops(draws.at(rows), draws.version[rows])
+        of_packed = _on(shares.device, (draws.version > 0)[draws.in_dct])
+        self.blend(packed, draws.at(rows), shares[of_packed])
+        degraded[:, _on(clean.device, rows)] = packed
+    self.degrade(degraded, draws, noises)
+    return _step_by_step(clean, len(steps)), _step_by_step(degraded, len(steps))
 
 # %% ../../nbs/lib/data/resident.ipynb #98a7eb0d
 @patch

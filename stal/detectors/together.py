@@ -14,6 +14,7 @@ import torch
 from fastcore.basics import patch
 from torch import Tensor, nn
 
+from ..core.messages import one_of
 from ..data.resident import ResidentBatches
 from .teacher import Teacher, TeacherSettings
 from stal.detectors.training import (
@@ -225,6 +226,7 @@ def _inputs_of(
     "What reaches the encoders of every kind of teacher"
     found = {}
     for settings in {plan.teacher for plan in plans} - {None}:
+        one_of("view of the teacher", settings.view, ("clean",))
         teacher = Teacher(settings).to(clean.device)
         whole, tail = teacher.inputs(clean.flatten(0, 1).float() / 255)
         steps = (part.split(clean.shape[1]) for part in (whole, tail))

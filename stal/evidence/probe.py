@@ -142,11 +142,15 @@ def share_explained(
     n: int = 1000,  # resamples of the subjects
     seed: int = 0,  # of these
 ) -> tuple[float, float, float]:  # mean over runs, and both ends of its interval
-    "R² over all columns together, with its interval over subjects"
-    groups = missed.shape[1]
+    "R² over all columns together; its interval is over subjects and, where there are several, runs"
+    runs, groups, _ = missed.shape
     weights = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), n)
     weights = np.concatenate([np.ones((1, groups)), weights])
     left, total = (np.einsum("ng,rgb->rn", weights, part) for part in (missed, everything))
-    shares = (1 - left / total).mean(0)
-    low, high = interval_around(shares[0], [bootstrap_source(shares[1:], groups)])
-    return float(shares[0]), float(low), float(high)
+    shares = 1 - left / total
+    sources = [bootstrap_source(shares[:, 1:].mean(0), groups)]
+    if runs > 1:
+        sources.append((shares[:, 0].var(ddof=1) / runs, runs - 1))
+    mean = shares[:, 0].mean()
+    low, high = interval_around(mean, sources)
+    return float(mean), float(low), float(high)

@@ -130,7 +130,7 @@ RIVALS = {
 }
 PRETRAINED = {
     "38_pretrained_student": "a student that knew photographs before; families left out",
-    "39_why": "why the teacher's help does not arrive, and what helps instead",
+    "39_why": "what changes such a student, and what does not",
 }
 TOOLS = {
     "90_your_images": "the `stal` command, with your own images",

@@ -317,11 +317,14 @@ def filter_does_more(results: Results) -> Claim:
     assert verdict(*sharp[1:]) == "higher" and len(teachers) == 5
     most = max(w["raw"][what][2] for what in teachers)
     families = w["families"]["a high-pass filter, no teacher"]
+    there = {way: row["PNG files, raw"] for way, row in w["collected"].items()}
+    assert max(there["behind a high-pass filter"]) < max(there["student alone"]) + 0.03
     return Claim(
         "Is the loss too weak, the teacher too young, or its colours at fault?",
         "each changed by itself, one training a family; explored, not written down before",
         f"gains above {most:.3f} excluded for each; a high-pass filter in front of the student, "
-        f"without any teacher, {number_of(sharp)} on {families} families",
+        f"without any teacher, {number_of(sharp)} on {families} families, and nothing on collected "
+        "images",
         "none of these, as far as we can tell; what the student sees first does more",
         "39_why.ipynb#What-each-change-does-%28fig27%29",
     )

@@ -173,6 +173,17 @@ def recorded(manifest, name):
     return manifest["notebooks"].get(name, {}).get("fingerprint", "never")
 
 
+def test_pictures_in_text_say_what_is_to_be_seen(root):
+    silent = []
+    for name in CHAPTERS:
+        cells = json.loads((root / "nbs" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        prose = ["".join(c["source"]) for c in cells if c["cell_type"] == "markdown"]
+        for words, picture in re.findall(r"!\[([^\]]*)\]\(([^)]+)\)", "\n".join(prose)):
+            if len(words.split()) < 5:
+                silent.append(f"{name}: {picture}: {words!r}")
+    assert not silent, silent
+
+
 def test_every_chapter_links_the_glossary(root):
     for chapter in sorted((root / "nbs").glob("[0-9]*.ipynb")):
         assert "](glossary.md)" in chapter.read_text(), chapter.name
@@ -325,3 +336,27 @@ def test_rivals_with_pretrained_eyes_stand_beside_the_stored_study(name):
         for seed in range(3):
             chosen = eyes.about["runs"][f"{family}/rigid, chosen/{seed}"]["history"]
             assert len(chosen) == 5 and {"level", "val_auc"} == set(chosen[0])
+
+
+def test_stored_studies_of_families_are_complete():
+    "Each family was left out, with every way of the primary study and as many seeds"
+    from stal.evidence.families import FAMILIES, left_out
+    from stal.evidence.questions import MAIN
+    from stal.evidence.scores import read_study
+    from stal.evidence.tables import families
+
+    primary = read_study("families")
+    outside = read_study("families-field")
+    further = read_study("why-families")
+    assert {left_out(family) for family in families(primary)} == {*FAMILIES}
+    assert further.table.equals(primary.table)
+    for study in (primary, outside, further):
+        shape = (len(study.about["tracks"]), len(study.table))
+        assert all(s.shape == shape and s.isfinite().all() for s in study.scores.values())
+        for key in study.scores:
+            family, way, _, seed = key.split("/")
+            story = study.about["runs"][f"{family}/{way}/{seed}"]
+            assert story["history"][-1]["step"] == study.about["steps"]
+    for study in (primary, outside):
+        for family in families(study):
+            assert all(len(study.seeds(family, way)) == 3 for way in MAIN)

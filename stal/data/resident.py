@@ -71,6 +71,8 @@ class Resident:
         qualities: Sequence[int] = QUALITIES,
         workers: int = 1,  # threads that compress
     ):
+        if not pairs.reals or not pairs.fakes:
+            raise ValueError("nothing to train on: a class has no images")
         self.generators = tuple(pairs.fakes)
         self.groups = tuple(pairs.groups)
         self.sizes = np.array([image.shape[1:] for image in pairs.reals])
@@ -151,6 +153,16 @@ def _check_in_memory(
     if unknown:
         raise ValueError(f"not in memory: {', '.join(sorted(unknown))}")
 
+# %% ../../nbs/lib/data/resident.ipynb #d1000060
+def _check_limits(steps: int, pairs: int, size: int, degradation: Degradation) -> None:
+    "Raise ValueError for batches that cannot be made"
+    if steps < 1 or pairs < 1 or size < 8:
+        limits = "steps and pairs must be at least 1 and size at least 8"
+        raise ValueError(f"{limits}, not {steps}, {pairs} and {size}")
+    if degradation.blur and degradation.sigma[1] > 1:
+        reason = f"a blur of {degradation.sigma[1]:g} pixels does not fit into {2 * _REACH + 1}"
+        raise ValueError(f"{reason}: sigma must be at most 1, or use PairBatches")
+
 # %% ../../nbs/lib/data/resident.ipynb #d59aa66f
 def _rows_of(
     held: Resident,
@@ -186,6 +198,7 @@ class ResidentBatches(Shared, Steps):
         self.generators = tuple(self.generators or self.held.generators)
         self.groups = tuple(dict.fromkeys(self.groups or self.held.groups))
         _check_in_memory(self.held, self.generators, self.groups)
+        _check_limits(self.steps, self.pairs, self.size, self.degradation)
         self.rows = _rows_of(self.held, self.groups, self.size)
 
 # %% ../../nbs/lib/data/resident.ipynb #d1000042

@@ -123,6 +123,7 @@ class Recorded:
         self.optimiser = _optimiser_on(self.device, self.trainee)
         self.weight = torch.ones((), device=self.device)
         self.sums = {}  # of the losses since the last row of the history
+        self.summed = 0  # steps since then
         self.graph = None
         self.stream = None
         if self.device.type == "cuda":
@@ -179,6 +180,7 @@ def _step_recorded(
             recorded.run_once()
             recorded.optimiser.zero_grad()
     recorded.training.done += 1
+    recorded.summed += 1
 
 # %% ../../nbs/lib/detectors/together.ipynb #b7cc551d
 def _end_round(
@@ -187,8 +189,8 @@ def _end_round(
 ) -> None:
     "A row of the history. Raises ValueError where a loss is no longer a number."
     training = recorded.training
-    losses = {name: value.item() / recorded.settings.every for name, value in recorded.sums.items()}
-    training.recent = [losses]
+    losses = {name: value.item() / recorded.summed for name, value in recorded.sums.items()}
+    recorded.summed = 0
     for value in recorded.sums.values():
         value.zero_()
     if not torch.tensor(losses["loss"]).isfinite():

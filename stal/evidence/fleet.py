@@ -278,11 +278,11 @@ def _everything_of(
 # %% ../../nbs/lib/evidence/fleet.ipynb #d4000033
 def gather_jobs(
     study: Study,
-    jobs: Iterable[Job],
+    jobs: list[Job],
     runs: Path,  # folder of the jobs' files
     folder: Path,  # for study_NAME.safetensors and .csv
 ) -> None:
-    "Put all jobs of a study together. Raises what `_everything_of` raises."
+    "Put all jobs of a study together. Raises FileNotFoundError for one that was not run."
     scores, probes, stories = _everything_of(study, jobs, runs)
     photographs = {"train": study.train, "held": study.held}
     about = {

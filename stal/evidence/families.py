@@ -111,7 +111,7 @@ class Reworker(nn.Module):
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00013
 def load_member(
-    name: str,  # of MEMBERS
+    name: str,  # of MEMBERS, or of data/wild.yml
     decoders: str | Path,  # folder of public autoencoders
 ) -> nn.Module:  # with a method `reconstruct`
     "A generator of a family. Raises what `load_wild` and `public_autoencoders` raise."
@@ -119,7 +119,7 @@ def load_member(
         return load_generator(name)
     if name in FAMILIES["autoencoders"]:
         return public_autoencoders(decoders)[name]
-    return Reworker(load_wild(WILD[name]))
+    return Reworker(load_wild(WILD.get(name, name)))
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00016
 SIDE = 224  # largest side of an entry, pixels

@@ -100,9 +100,14 @@ def merits(
     scores: Mapping[str, pd.DataFrame],  # source → of `scores_on`
     kinds: Mapping[str, Iterable[str]] = UNKNOWN,  # kind → its networks
 ) -> pd.DataFrame:  # source, kind, track, AUC
-    "AUC of every kind of network against the photographs of a source, track by track"
+    """AUC of every kind of network against the photographs of a source, track by track.
+
+    Raises ValueError for a network of which there are no images.
+    """
     rows = []
     for source, frame in scores.items():
+        if missing := {n for names in kinds.values() for n in names} - {*frame.generator}:
+            raise ValueError(f"{source}: no images of {', '.join(sorted(missing))}")
         for track, part in frame.groupby("track", sort=False):
             for kind, networks in kinds.items():
                 chosen = part[part.generator.isin(["", *networks])]

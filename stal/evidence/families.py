@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FAMILIES', 'MEMBERS', 'WILD', 'SIDE', 'KINDS', 'LEAST', 'FAMILY_TRACKS', 'MEAN', 'all_but', 'left_out', 'Reworker',
            'load_member', 'softened', 'entries_of', 'usable', 'write_originals', 'versions_of', 'families_study',
-           'families_field_study', 'common_seeds', 'pooled_variance', 'over_families']
+           'families_field_study', 'candidates_study', 'common_seeds', 'pooled_variance', 'over_families']
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00003
 from collections.abc import Iterable
@@ -280,6 +280,16 @@ def families_study(
     return Study("families", train, train, held, images, table, **plan, again=again)
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00025
+def _for_all_families(
+    photographs: str | Path, decoders: str | Path, kept: str | Path, processes: int
+) -> tuple[Pairs, Pairs]:  # trained on, and held out
+    "Versions by all generators of all photographs"
+    pairs, subjects, parts = _material(photographs, decoders, kept, processes, MEMBERS)
+    chosen = (parts["train"] + parts["test"], parts["held"])
+    train, held = (_of_subjects(pairs, subjects, part) for part in chosen)
+    return train, held
+
+
 def families_field_study(
     photographs: str | Path,  # folder, of 256 px or more
     decoders: str | Path,  # folder of public autoencoders
@@ -291,15 +301,28 @@ def families_field_study(
     "Trained on all families, tested on collected images of other generators"
     from stal.data.listing import read_dataset
 
-    pairs, subjects, parts = _material(photographs, decoders, kept, processes, MEMBERS)
-    train = _of_subjects(pairs, subjects, parts["train"] + parts["test"])
-    held = _of_subjects(pairs, subjects, parts["held"])
+    train, held = _for_all_families(photographs, decoders, kept, processes)
     images, table = collected(read_dataset(manifest, "csv"), 256)
     again = partial(families_field_study, photographs, decoders, manifest, kept, 0, size)
     plan = {"families": ("+".join(MEMBERS),), "variants": tuple(PRETRAINED), "keeps": True}
     return Study(
         "families-field", train, train, held, images, table, **plan, size=size, again=again
     )
+
+# %% ../../nbs/lib/evidence/families.ipynb #f0a00050
+def candidates_study(
+    photographs: str | Path,  # folder, of 256 px or more
+    decoders: str | Path,  # folder of public autoencoders
+    kept: str | Path,  # folder where versions are kept, once made
+    processes: int = 2,  # that make them
+    size: int = 128,  # side of the crops that are trained on, in pixels
+) -> Study:
+    "Trained on all families, tested on the photographs that are held out"
+    train, held = _for_all_families(photographs, decoders, kept, processes)
+    images, table = test_images(held, 2, "held out", 10**6, size=size)
+    again = partial(candidates_study, photographs, decoders, kept, 0, size)
+    plan = {"families": ("+".join(MEMBERS),), "variants": tuple(PRETRAINED), "keeps": True}
+    return Study("candidates", train, train, held, images, table, **plan, size=size, again=again)
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00040
 def common_seeds(

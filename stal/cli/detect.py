@@ -98,6 +98,17 @@ def _false_alarms(decisions: dict) -> list[str]:
         f"generated images found, and called photographs: {hits}",
     ]
 
+# %% ../../nbs/lib/cli/detect.ipynb #ec8f0001
+def _blindness(measured: Mapping) -> list[str]:  # a paragraph, or none
+    "Which generators a detector has been shown not to see"
+    blind = {}
+    for track in ("lossless files", "all files, JPEG 90"):
+        row = measured.get(track, {})
+        names = [*row.get("taken for photographs", ()), *row.get("not told from photographs", ())]
+        if names:
+            blind[track] = f"{', '.join(names)} ({track})"
+    return [f"blind, as far as measured, to {'; '.join(blind.values())}"] if blind else []
+
 # %% ../../nbs/lib/cli/detect.ipynb #ec8ff297
 def _who(card: Mapping) -> str:
     "A detector, as far as its card says"
@@ -113,7 +124,7 @@ def _introduce(card: Mapping, limits) -> list[str]:  # paragraphs
     alarms = ["false alarms at these thresholds: not measured"]
     if card.get("measured") and limits._asdict() == card.get("thresholds"):
         try:
-            alarms = _false_alarms(card["measured"]["decisions"])
+            alarms = _false_alarms(card["measured"]["decisions"]) + _blindness(card["measured"])
         except (AttributeError, KeyError, TypeError):
             alarms = ["false alarms: the card's list of them (measured) is damaged"]
     last = (

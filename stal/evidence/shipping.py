@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'FEWEST', 'USE', 'detector_pairs', 'train_detector', 'fit_rival', 'whole_score', 'held_scores', 'save_fitted',
-           'save_detector', 'judge_detector', 'choose_default', 'check_kinds', 'train_detectors', 'measure_collected']
+           'save_detector', 'judge_detector', 'choose_default', 'check_kinds', 'train_detectors', 'compare_collected',
+           'measure_collected']
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #7ac519d7
 import hashlib
@@ -23,6 +24,7 @@ from tqdm import tqdm
 # %% ../../nbs/lib/evidence/shipping.ipynb #2edcac5a
 from ..core import storage
 from ..core.compat import threads
+from ..core.degradations import jpeg
 from ..core.messages import one_of
 from ..core.parallel import run_tasks
 from ..core.paths import show_path
@@ -387,12 +389,16 @@ def train_detectors(
     return choose_default(folder, seeds) if students else ""
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #0474e3c1
-def _decisions(detector: Detector, thresholds: Thresholds, files: list[str]) -> list[str]:
+def _decisions(
+    detector: Detector, thresholds: Thresholds, files: list[str], quality: int | None = None
+) -> list[str]:
     from stal.core.images import read_pixels
 
     decisions = []
     for file in progress_bar(files, desc="judging", unit="file", leave=False):
         image = torch.from_numpy(read_pixels(file)).permute(2, 0, 1)
+        if quality is not None:
+            image = jpeg(image[None], quality)[0]
         decisions.append(thresholds.decide(whole_score(detector, image)))
     return decisions
 
@@ -441,13 +447,16 @@ def _statements(generators: dict) -> dict[str, list[str]]:  # which generators
 # %% ../../nbs/lib/evidence/shipping.ipynb #c9c26e5f
 def _track(
     detector: Detector, threshold: float, rows: pd.DataFrame, crop: int, quality: int | None
-) -> dict:  # each generator against all photographs
+) -> dict:  # each generator, and all of them, against all photographs
     from stal.detectors.files import score_files
 
     scored = score_files(detector, rows, crop, quality=quality)
     generators = _by_generator(rows, scored, threshold)
+    as_one = {"generator": np.where(scored.label == 1, "all", "")}
+    everything = _by_generator(rows.assign(**as_one), scored.assign(**as_one), threshold)
     photographs = int((rows.label == 0).sum())
-    return {"photographs": photographs, "generators": generators} | _statements(generators)
+    found = {"photographs": photographs, "all": everything["all"], "generators": generators}
+    return found | _statements(generators)
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #590b9359
 def _lossless(frame: pd.DataFrame) -> pd.DataFrame:
@@ -464,24 +473,53 @@ def _tracks(frame: pd.DataFrame) -> dict[str, tuple]:  # name → rows, quality,
     }
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #e0b3714a
+def _all_decisions(detector: Detector, card: dict, name: str, frame: pd.DataFrame) -> dict:
+    limits = Thresholds(**card["thresholds"])
+    command = f"stal detect FOLDER --detector {name} --csv verdicts.csv"
+    found = {}
+    for title, quality in (("decisions", None), ("decisions, JPEG 90", 90)):
+        decided = frame.assign(decision=_decisions(detector, limits, list(frame.file), quality))
+        found[title] = {
+            "command": command,
+            "by source": _by_source(decided),
+            "photographs": sorted(set(frame.source[frame.label == 0])),
+        }
+    found["decisions, JPEG 90"]["command"] += ", of the same files saved as JPEG of quality 90"
+    return found
+
+
 def _measured(
     detector: Detector, card: dict, name: str, manifest: Path, frame: pd.DataFrame, crop: int
 ) -> dict:
-    decisions = _decisions(detector, Thresholds(**card["thresholds"]), list(frame.file))
-    measured = {
-        "images": len(frame),
-        "decisions": {
-            "command": f"stal detect FOLDER --detector {name} --csv verdicts.csv",
-            "by source": _by_source(frame.assign(decision=decisions)),
-            "photographs": sorted(set(frame.source[frame.label == 0])),
-        },
-    }
+    measured = {"images": len(frame)} | _all_decisions(detector, card, name, frame)
     weights = f"data/detectors/{name}.safetensors"
     command = f"stal evaluate {weights} {manifest.name} --crop {crop}"
     for track, (rows, quality, flags) in _tracks(frame).items():
         values = _track(detector, card["threshold"], rows, crop, quality)
         measured[track] = {"command": f"{command} {flags}"} | values
     return measured
+
+# %% ../../nbs/lib/evidence/shipping.ipynb #e0b30001
+def compare_collected(
+    detector: Detector,
+    before: str,  # name of a shipped detector
+    frame: pd.DataFrame,  # of the images, as `read_dataset` gives it
+    crop: int = 256,  # side of the central squares in pixels
+) -> dict:  # track → AUC of both, and the difference with its interval over images
+    "A detector against another one, on the same collected images"
+    from stal.detectors.files import score_files
+    from stal.evidence.comparing import compare_by_generator
+
+    other, _ = load_detector(before)
+    found = {}
+    for track, (rows, quality, _) in _tracks(frame).items():
+        own, its = (score_files(d, rows, crop, quality=quality) for d in (detector, other))
+        both = own.assign(other=its.score)
+        (row,) = compare_by_generator(both, {"all": both}).to_dict("records")
+        names = {"AUC": "AUC A", "before": "AUC B", "difference": "A - B"}
+        values = {name: round(row[column], 3) for name, column in names.items()}
+        found[track] = values | {"interval": [round(row["low"], 3), round(row["high"], 3)]}
+    return {"detector": before, "tracks": found}
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #d83d6b36
 USE = (
@@ -495,6 +533,7 @@ def measure_collected(
     manifest: str | Path,  # of the images (CSV)
     folder: Path | None = None,  # of the detector; default: the shipped ones
     crop: int = 256,  # side of the central squares in pixels
+    before: str = "",  # name of a shipped detector to compare with; empty: none
 ) -> dict:  # the card as written
     "Measure a detector source by source and on three tracks, and write that into its card"
     from stal.data.listing import read_dataset
@@ -503,6 +542,8 @@ def measure_collected(
     detector, card = load_detector(name, folder)
     frame = read_dataset(manifest, "csv")
     card["measured"] = _measured(detector, card, name, Path(manifest), frame, crop)
+    if before:
+        card["measured"]["compared"] = compare_collected(detector, before, frame, crop)
     card["use"] = USE
     storage.write_files({folder / f"{name}.json": storage.card_text(card)})
     return card

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..core.degradations import jpeg, resize_to
 from ..core.images import bytes_of
 from ..core.photographs import PHOTOGRAPHS, centre_crop, grid_crops
-from ..detectors.named import default_in, detectors_folder
+from ..detectors.named import detectors_folder, small_in
 from ..evidence.shipped import load_detector
 from ..generators.drawing import reconstruct
 from ..generators.zoo import load_generator
@@ -123,18 +123,19 @@ def packed(
 
 
 def detector_of_page(
-    name: str = "",  # of a small student in data/detectors; empty: the default
+    name: str = "",  # of a small student in data/detectors; empty: the default of these
 ) -> dict:
     "Weights, thresholds, and what to expect. Raises ValueError for another kind of detector."
+    name = name or small_in(detectors_folder())
     detector, card = load_detector(name)
     if (card.get("name"), card.get("front")) != ("small", "highpass"):
         raise ValueError(f"the page can run a small student behind a high-pass, not {name}")
     tensors = {key: packed(value) for key, value in detector.state_dict().items()}
     return {
-        "name": name or default_in(detectors_folder()),
+        "name": name,
         "tensors": tensors,
         "thresholds": card["thresholds"],
-        "expect": what_to_expect(card),
+        "expect": what_to_expect(card, "this detector"),
     }
 
 # %% ../../nbs/lib/site/playground.ipynb #fca976fe

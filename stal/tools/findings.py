@@ -418,6 +418,7 @@ def claims_of(
 # %% ../../nbs/lib/tools/findings.ipynb #c1a10031
 def what_to_expect(
     card: Mapping,  # of a shipped detector
+    what: str = "the default detector",
 ) -> str:
     "How a detector decided on collected images, in a sentence"
     decisions = card["measured"]["decisions"]
@@ -428,6 +429,6 @@ def what_to_expect(
     found, accused = (sum(row["generated"] for row in rows) for rows in (forgeries, photographs))
     total, real = (sum(row["images"] for row in rows) for rows in (forgeries, photographs))
     return (
-        f"Of {total} collected images by generators that it does not know, the default detector "
+        f"Of {total} collected images by generators that it does not know, {what} "
         f"calls {found} generated; of {real} photographs, {accused}."
     )

@@ -178,6 +178,20 @@ def _write_best(found: tuple, jobs: list, about: dict, output: Path) -> str:  # 
     return best
 
 # %% ../../nbs/lib/cli/detectors.ipynb #4f8970a5
+def _train_and_elect(folders: list[Path], output: Path, steps: int, processes: int) -> str:
+    "All candidates, of which one is written: its name"
+    from stal.detectors.backbones import lite0_tensors
+    from stal.evidence import candidates, families, fleet
+
+    lite0_tensors()
+    photographs, decoders, *others = folders
+    study = families.candidates_study(photographs, decoders, output, processes)
+    jobs = candidates.candidate_jobs(0, steps)
+    fleet.run_jobs(study, jobs, output / "candidates", processes)
+    about = _about(photographs) | {"forgeries": FORGERIES}
+    return _write_best(_elect(study, jobs, others, output, processes), jobs, about, output)
+
+# %% ../../nbs/lib/cli/detectors.ipynb #4f8970a7
 @app.command("train-pretrained")
 def train_pretrained(
     photographs: Photographs,
@@ -197,17 +211,11 @@ def train_pretrained(
     with one_line():
         from stal.core.targets import check_folder
 
-        photographs, decoders, *others = _sources(photographs, decoders, others)
+        folders = _sources(photographs, decoders, others)
         output = check_folder(output, "--output")
-        from stal.detectors.backbones import lite0_tensors
-        from stal.evidence import candidates, families, fleet, shipping
-
-        lite0_tensors()
-        study = families.candidates_study(photographs, decoders, output, processes)
-        jobs = candidates.candidate_jobs(0, steps)
-        fleet.run_jobs(study, jobs, output / "candidates", processes)
-        about = _about(photographs) | {"forgeries": FORGERIES}
-        best = _write_best(_elect(study, jobs, others, output, processes), jobs, about, output)
+        best = _train_and_elect(folders, output, steps, processes)
         if collected is not None:
-            shipping.measure_collected(best, collected, output)
+            from stal.evidence.shipping import measure_collected
+
+            measure_collected(best, collected, output)
         typer.echo(f"best: {best}; detectors in {output}")

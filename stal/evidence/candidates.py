@@ -105,7 +105,7 @@ def election_card(
         "merits": own.round(4).to_dict("records"),
     }
 
-
+# %% ../../nbs/lib/evidence/candidates.ipynb #c5000020
 def _label_of(
     way: str,  # of training, a value of NAMES
 ) -> str:

@@ -100,14 +100,15 @@ def _false_alarms(decisions: dict) -> list[str]:
 
 # %% ../../nbs/lib/cli/detect.ipynb #ec8f0001
 def _blindness(measured: Mapping) -> list[str]:  # a paragraph, or none
-    "Which generators a detector has been shown not to see"
+    "Which generators a detector has not been shown to see"
     blind = {}
     for track in ("lossless files", "all files, JPEG 90"):
         row = measured.get(track, {})
         names = [*row.get("taken for photographs", ()), *row.get("not told from photographs", ())]
         if names:
             blind[track] = f"{', '.join(names)} ({track})"
-    return [f"blind, as far as measured, to {'; '.join(blind.values())}"] if blind else []
+    told = "not told from photographs, or taken for them, as far as measured"
+    return [f"{told}: {'; '.join(blind.values())}"] if blind else []
 
 # %% ../../nbs/lib/cli/detect.ipynb #ec8ff297
 def _who(card: Mapping) -> str:

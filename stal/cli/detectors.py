@@ -22,7 +22,12 @@ CREDIT = (  # if it was these photographs
 )
 
 
-def _about(photographs: Path) -> dict[str, str]:
+def _about(
+    photographs: Path,
+    part: str = "three quarters of their subjects",  # that is trained on
+    forgeries: str = "reworked by the zoo's vae, vq and superresolution and by TAESD and TAEF1 "
+    "(MIT licence)",
+) -> dict[str, str]:
     "What the cards say of the training data"
     from stal.generators.material import training_set
     from stal.generators.retraining import shipped_digest
@@ -31,9 +36,8 @@ def _about(photographs: Path) -> dict[str, str]:
     others = f"{len(learned.images)} photographs of a folder that is not described"
     source = CREDIT if learned.digest == shipped_digest() else others
     return {
-        "trained_on": f"{source}; three quarters of their subjects",
-        "forgeries": "the same photographs, reworked by the zoo's vae, vq and superresolution and "
-        "by TAESD and TAEF1 (MIT licence)",
+        "trained_on": f"{source}; {part}",
+        "forgeries": f"the same photographs, {forgeries}",
     }
 
 # %% ../../nbs/lib/cli/detectors.ipynb #09eef2d1
@@ -135,63 +139,69 @@ Others = Annotated[
 ]
 
 
-def _sources(photographs: Path, decoders: Path, others: list[Path]) -> list[Path]:
-    "The folders, from ~. Raises OSError for one that is not there."
+def _at_home(
+    photographs: Path, decoders: Path, others: list[Path], collected: Path | None
+) -> tuple[list[Path], Path | None]:
+    "All paths, from ~. Raises OSError for one that is not there."
     from stal.core.paths import check_paths
     from stal.core.targets import at_home
 
     folders = [at_home(folder) for folder in (photographs, decoders, *others)]
-    check_paths(folders)
-    return folders
+    collected = collected and at_home(collected)
+    check_paths([*folders, *filter(None, [collected])])
+    return folders, collected
+
+
+def _check_election(folders: list[Path], collected: Path | None) -> None:
+    "Raise what would stop the work after hours of training: before them"
+    from stal.core.images import find_images
+    from stal.data.listing import read_dataset
+    from stal.evidence.choosing import check_sources
+
+    known = find_images(folders[0])[0]
+    if collected is not None:
+        known += [Path(file) for file in read_dataset(collected, "csv").file]
+    check_sources(folders[2:], known)
 
 # %% ../../nbs/lib/cli/detectors.ipynb #4f8970a3
-FORGERIES = "the same photographs, reworked by the twelve generators of lib/evidence/families"
+FORGERIES = "reworked by the twelve generators of six families of lib/evidence/families"
 
 
-def _elect(study, jobs: list, others: list[Path], output: Path, processes: int):
-    "Let the candidates and what shipped before be judged by what none of them knows"
-    from stal.evidence import candidates, choosing
-    from stal.evidence.shipped import load_detector
-
-    sources = choosing.sources_in(others, output / "others", processes)
-    students = candidates.trained_in(jobs, output / "candidates")
-    before = {"shipped before": load_detector()[0]}
-    table, scores = candidates.election(students | before, sources)
-    order = candidates.best_of(table)
-    best = order.drop("shipped before").index[0]
-    limits = candidates.limits_and_shares(scores[best], students[best], study.held)
-    return students[best], table, order, limits
+def _described(photographs: Path, study) -> dict[str, str]:
+    "What the card says of the training data"
+    parts = [len(set(pairs.groups)) for pairs in (study.train, study.held)]
+    part = f"{parts[0]} of the {sum(parts)} subjects whose files can be repeated"
+    return _about(photographs, part, FORGERIES)
 
 # %% ../../nbs/lib/cli/detectors.ipynb #4f8970a4
-def _write_best(found: tuple, jobs: list, about: dict, output: Path) -> str:  # its name
-    "Write the one that ships, if it is better than what shipped before"
-    from stal.evidence import candidates
-
-    student, table, order, (limits, shares) = found
-    best = order.drop("shipped before").index[0]
-    (job,) = (job for job in jobs if candidates.NAMES[best.rsplit("-", 1)[0]] in job.ways)
-    card = about | candidates.election_card(table, best)
-    card |= {"threshold": limits.balanced, "thresholds": limits._asdict(), "shares": shares}
-    candidates.ship(student, output / f"{best}.safetensors", job, output / "candidates", card)
-    if order.index[0] == best:
-        candidates.write_default(output, best, order)
-    return best
-
-# %% ../../nbs/lib/cli/detectors.ipynb #4f8970a5
-def _train_and_elect(folders: list[Path], output: Path, steps: int, processes: int) -> str:
-    "All candidates, of which one is written: its name"
+def _train_and_elect(folders: list[Path], output: Path, steps: int, processes: int):
+    "Sources first, then all candidates, of which one is written: an Election"
     from stal.detectors.backbones import lite0_tensors
-    from stal.evidence import candidates, families, fleet
+    from stal.detectors.named import detectors_folder, small_in
+    from stal.evidence import candidates, choosing, families, fleet
 
     lite0_tensors()
     photographs, decoders, *others = folders
+    sources = choosing.sources_in(others, output / "others", processes)
     study = families.candidates_study(photographs, decoders, output, processes)
+    about = _described(photographs, study)
     jobs = candidates.candidate_jobs(0, steps)
-    fleet.run_jobs(study, jobs, output / "candidates", processes)
-    about = _about(photographs) | {"forgeries": FORGERIES}
-    return _write_best(_elect(study, jobs, others, output, processes), jobs, about, output)
+    runs = output / "candidates"
+    fleet.run_jobs(study, jobs, runs, processes)
+    students = candidates.trained_in(jobs, runs)
+    election = candidates.elect(students, small_in(detectors_folder()), sources)
+    best = students[election.best]
+    candidates.write_best(election, best, study.held, jobs, (runs, output), about)
+    return election
 
 # %% ../../nbs/lib/cli/detectors.ipynb #4f8970a7
+def _outcome(election) -> str:
+    "Who won, and by how much"
+    lines = [f"{name:<24} {merit:.3f}" for name, merit in election.ranking.items()]
+    told = "the default of that folder" if election.wins else f"not better than {election.before}"
+    return "\n".join(["mean AUC on what none of them knew:", *lines, f"{election.best}: {told}"])
+
+
 @app.command("train-pretrained")
 def train_pretrained(
     photographs: Photographs,
@@ -205,17 +215,19 @@ def train_pretrained(
     """Train pretrained detectors on twelve generators, and let photographs of other sources and
     networks that none of them knows choose the one that ships.
 
-    Needs pip install 'stal[wild]'. What is there is not trained again. Example: stal
-    train-pretrained --photographs photos/ --decoders decoders/ --others holiday/ --others city/
+    Needs pip install 'stal[wild]', and hours on two cores. A pair that is finished is not trained
+    again. Example: stal train-pretrained --photographs photos/ --decoders decoders/ --others
+    holiday/ --others city/
     """
     with one_line():
         from stal.core.targets import check_folder
 
-        folders = _sources(photographs, decoders, others)
+        folders, collected = _at_home(photographs, decoders, others, collected)
         output = check_folder(output, "--output")
-        best = _train_and_elect(folders, output, steps, processes)
+        _check_election(folders, collected)
+        election = _train_and_elect(folders, output, steps, processes)
         if collected is not None:
             from stal.evidence.shipping import measure_collected
 
-            measure_collected(best, collected, output)
-        typer.echo(f"best: {best}; detectors in {output}")
+            measure_collected(election.best, collected, output, before=election.before)
+        typer.echo(_outcome(election))

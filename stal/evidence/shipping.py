@@ -515,10 +515,14 @@ def compare_collected(
     for track, (rows, quality, _) in _tracks(frame).items():
         own, its = (score_files(d, rows, crop, quality=quality) for d in (detector, other))
         both = own.assign(other=its.score)
+        if both.label.nunique() < 2:
+            continue  # there is no AUC of one class
         (row,) = compare_by_generator(both, {"all": both}).to_dict("records")
         names = {"AUC": "AUC A", "before": "AUC B", "difference": "A - B"}
         values = {name: round(row[column], 3) for name, column in names.items()}
-        found[track] = values | {"interval": [round(row["low"], 3), round(row["high"], 3)]}
+        few = both.groupby("label").group.nunique().min() < FEWEST
+        ends = [None, None] if few else [round(row[end], 3) for end in ("low", "high")]
+        found[track] = values | {"interval": ends}
     return {"detector": before, "tracks": found}
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #d83d6b36

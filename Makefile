@@ -12,7 +12,7 @@ STAMP  := $(VENV)/.installed-$(KEY)
 BIN    := $(VENV)/bin
 THREAD := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 
-.PHONY: help setup figures test site test-site lab check speed fuzz zoo wild detectors results clean
+.PHONY: help setup figures test site test-site lab check speed fuzz zoo wild detectors pretrained results clean
 .DEFAULT_GOAL := help
 
 help:            ## this list
@@ -57,8 +57,12 @@ wild: $(STAMP)   ##- measure 57 networks of other people again (07, 28), a quart
 	@$(BIN)/stal reproduce --only 07_wild --cell-limit 3000 -p measure=True
 	@$(BIN)/stal reproduce --only 28_unseen_networks --cell-limit 3000 -p measure=True
 
-detectors: $(STAMP) ##- train the shipped detectors again, over an hour; needs PHOTOGRAPHS=folder and DECODERS=folder
+detectors: $(STAMP) ##- train the small detectors again, over an hour; needs PHOTOGRAPHS=folder and DECODERS=folder
 	@$(BIN)/stal train-detectors --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)"
+
+pretrained: $(STAMP) ##- train the default detector again, two hours; needs PHOTOGRAPHS, DECODERS and OTHERS=folder of other photographs
+	@$(BIN)/pip install --quiet -e '.[wild]'
+	@$(BIN)/stal train-pretrained --photographs "$(PHOTOGRAPHS)" --decoders "$(DECODERS)" --others "$(OTHERS)"
 
 results: $(STAMP) ##- run the stored studies again into runs/studies (STUDY=embedded, about an hour); see stal results --help
 	@$(BIN)/stal results $(STUDY) $(if $(PHOTOGRAPHS),--photographs "$(PHOTOGRAPHS)") $(if $(DECODERS),--decoders "$(DECODERS)") $(if $(COLLECTED),--collected "$(COLLECTED)")

@@ -172,7 +172,9 @@ def _label_of(
 ) -> str:
     "As a card names it"
     kind, _, front = way.partition(", ")
-    label = {"pretrained student": "pretrained student alone"}.get(kind, "pretrained STAL")
+    label = {"pretrained student": "pretrained student alone"}.get(
+        kind, "pretrained student with STAL"
+    )
     return f"{label}, {front}" if front else label
 
 

@@ -177,7 +177,7 @@ def _label_of(
     )
     return f"{label}, {front}" if front else label
 
-
+# %% ../../nbs/lib/evidence/candidates.ipynb #c5000022
 def ship(
     student: Student,
     file: Path,  # NAME.safetensors

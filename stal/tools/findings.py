@@ -6,8 +6,8 @@
 __all__ = ['Results', 'PARTS', 'Claim', 'number_of', 'ends_of', 'photographs_follow_a_law', 'uplift_exists',
            'activations_cause_it', 'training_matters', 'survives_jpeg', 'teacher_finds', 'teacher_after_jpeg',
            'teacher_helps', 'help_arrives', 'beats_rivals', 'helps_when_handled', 'attention_follows', 'three_ends',
-           'helps_pretrained', 'filter_does_more', 'pretrained_outside', 'works_outside', 'finds_networks', 'claims_of',
-           'what_to_expect']
+           'helps_pretrained', 'filter_does_more', 'more_families_help', 'pretrained_outside', 'works_outside',
+           'finds_networks', 'claims_of', 'what_to_expect']
 
 # %% ../../nbs/lib/tools/findings.ipynb #c1a10003
 from collections.abc import Callable, Mapping
@@ -336,6 +336,23 @@ def filter_does_more(results: Results) -> Claim:
         "39_why.ipynb#What-each-change-does-%28fig27%29",
     )
 
+# %% ../../nbs/lib/tools/findings.ipynb #c1a10040
+def more_families_help(results: Results) -> Claim:
+    "What further families of generators are worth"
+    f = results("40_more_families")
+    ends = {row["families"]: row for row in f["growth"]}
+    few = min(ends)
+    many = max(ends)
+    gain = three_ends(f["gain"])
+    return Claim(
+        "Does a detector that knows more families find a strange one better?",
+        f"the pretrained student alone, trained on {few} family or on {many}, tested on families "
+        "that were left out",
+        f"AUC {ends[few]['AUC']:.2f} and {ends[many]['AUC']:.2f}; difference {number_of(gain)}",
+        {"higher": "yes", "undecided": "undecided", "lower": "no"}[verdict(*gain[1:])],
+        "40_more_families.ipynb#More-of-them-%28fig29%29",
+    )
+
 # %% ../../nbs/lib/tools/findings.ipynb #c1a10041
 def pretrained_outside(results: Results) -> Claim:
     "STAL minus a pretrained student, collected images"
@@ -412,7 +429,7 @@ PARTS = {
         helps_when_handled,
         attention_follows,
     ),
-    "Outside": (works_outside, pretrained_outside, finds_networks),
+    "Outside": (works_outside, pretrained_outside, more_families_help, finds_networks),
 }
 
 # %% ../../nbs/lib/tools/findings.ipynb #0f9886f6

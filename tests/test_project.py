@@ -340,6 +340,7 @@ def test_rivals_with_pretrained_eyes_stand_beside_the_stored_study(name):
 
 def test_stored_studies_of_families_are_complete():
     "Each family was left out, with every way of the primary study and as many seeds"
+    from stal.evidence.carrying import known_to
     from stal.evidence.families import FAMILIES, left_out
     from stal.evidence.questions import MAIN
     from stal.evidence.scores import read_study
@@ -348,15 +349,36 @@ def test_stored_studies_of_families_are_complete():
     primary = read_study("families")
     outside = read_study("families-field")
     further = read_study("why-families")
+    carry = read_study("carry-families")
+    assert {known_to(trained_on)[0] for trained_on in families(carry)} == {*FAMILIES}
+    assert carry.table.equals(primary.table)
     assert {left_out(family) for family in families(primary)} == {*FAMILIES}
     assert further.table.equals(primary.table)
-    for study in (primary, outside, further):
+    for study in (primary, outside, further, carry):
         shape = (len(study.about["tracks"]), len(study.table))
         assert all(s.shape == shape and s.isfinite().all() for s in study.scores.values())
         for key in study.scores:
             family, way, _, seed = key.split("/")
             story = study.about["runs"][f"{family}/{way}/{seed}"]
-            assert story["history"][-1]["step"] == study.about["steps"]
+            steps = 1600 if way.endswith(", 1600 steps") else study.about["steps"]
+            assert story["history"][-1]["step"] == steps
     for study in (primary, outside):
         for family in families(study):
             assert all(len(study.seeds(family, way)) == 3 for way in MAIN)
+
+
+def test_the_default_detector_is_the_one_that_was_elected(root):
+    "The best by merit, light enough, and on no source does it accuse more than it promises"
+    from stal.evidence.choosing import SHARE
+    from stal.evidence.shipped import load_detector
+
+    folder = root / "data" / "detectors"
+    about = json.loads((folder / "default.json").read_text())
+    assert max(about["merit"], key=about["merit"].get) == about["default"]
+    assert (folder / f"{about['default']}.safetensors").stat().st_size <= 8_000_000
+    _, card = load_detector()
+    assert card["merit"] == about["merit"] and about["small"] in card["lead"]
+    photographs = [row for row in card["shares"] if row["class"] == "photographs"]
+    assert len({row["source"] for row in photographs}) >= 3
+    assert all(row["generated"] <= SHARE for row in photographs)
+    assert card["measured"]["compared"]["detector"] == about["small"]

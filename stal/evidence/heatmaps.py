@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..core.messages import one_of
+from ..detectors.backbones import Steady
 from ..detectors.contract import check_images
 from ..detectors.student import Stage, Student
 from ..spectrum.profile import to_planes
@@ -26,12 +27,14 @@ def last_stage(
         return "layer4"
     if hasattr(net, "blocks") and hasattr(net, "num_prefix_tokens"):
         return f"blocks.{len(net.blocks) - 1}"
+    if isinstance(net, Steady):
+        return str(len(net) - 3)  # before pooling and flattening
     if isinstance(net, nn.Sequential):
         stages = [name for name, module in net.named_children() if isinstance(module, Stage)]
         if stages:
             return stages[-1]
     name = type(student).__name__ if net is None else student.recipe["name"]
-    known = "known are small, ResNets and timm's vision transformers"
+    known = "known are small, ResNets, EfficientNet-Lite0 and timm's vision transformers"
     raise ValueError(f"no layer known for a heatmap of {name}; {known}")
 
 # %% ../../nbs/lib/evidence/heatmaps.ipynb #f8e13c08

@@ -450,9 +450,10 @@ def what_to_expect(
     forgeries = []
     for source, row in decisions["by source"].items():
         (photographs if source in decisions["photographs"] else forgeries).append(row)
-    found, accused = (sum(row["generated"] for row in rows) for rows in (forgeries, photographs))
+    found, missed = (sum(row[word] for row in forgeries) for word in ("generated", "photograph"))
+    accused = sum(row["generated"] for row in photographs)
     total, real = (sum(row["images"] for row in rows) for rows in (forgeries, photographs))
     return (
-        f"Of {total} collected images by generators that it does not know, {what} "
-        f"calls {found} generated; of {real} photographs, {accused}."
+        f"Of {total} collected images by generators that it does not know, {what} calls {found} "
+        f"generated and {missed} photographs; of {real} photographs it calls {accused} generated."
     )

@@ -94,5 +94,5 @@ def test_commands_work_in_an_empty_folder(installed):
 
 def test_the_wheel_is_small_and_holds_no_studies(installed):
     shipped = [p for p in (installed[0] / "stal" / "_data").rglob("*") if p.is_file()]
-    assert sum(p.stat().st_size for p in shipped) < 20e6
+    assert sum(p.stat().st_size for p in shipped) < 25e6, "weights of a zoo and detectors"
     assert not [p.name for p in shipped if "study" in p.name or p.name[0].isdigit()]

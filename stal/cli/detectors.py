@@ -167,11 +167,11 @@ def _check_election(folders: list[Path], collected: Path | None) -> None:
 FORGERIES = "reworked by the twelve generators of six families of lib/evidence/families"
 
 
-def _described(photographs: Path, study) -> dict[str, str]:
+def _described(photographs: Path, study) -> dict:
     "What the card says of the training data"
     parts = [len(set(pairs.groups)) for pairs in (study.train, study.held)]
     part = f"{parts[0]} of the {sum(parts)} subjects whose files can be repeated"
-    return _about(photographs, part, FORGERIES)
+    return _about(photographs, part, FORGERIES) | {"size": study.size}
 
 # %% ../../nbs/lib/cli/detectors.ipynb #4f8970a4
 def _train_and_elect(folders: list[Path], output: Path, steps: int, processes: int):

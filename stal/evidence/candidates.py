@@ -193,7 +193,6 @@ def ship(
         "method": _label_of(way),
         "seed": int(seed),
         "steps": job.condition.steps,
-        "size": 128,
         "validation": story["history"][-1],
         "history": story["history"],
     }

@@ -162,6 +162,7 @@ def usable(
             if min(header.width, header.height) < LEAST:
                 raise ValueError(f"{show_path(path)}: a side of fewer than {LEAST} pixels")
             jpeg_history(path)
+            read_image(path)  # to its end: it may be cut off
             kept.append(path)
         except ValueError as error:
             tqdm.write(f"left out: {error}")

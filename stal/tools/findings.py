@@ -336,7 +336,7 @@ def filter_does_more(results: Results) -> Claim:
         "39_why.ipynb#What-each-change-does-%28fig27%29",
     )
 
-# %% ../../nbs/lib/tools/findings.ipynb #c1a10040
+# %% ../../nbs/lib/tools/findings.ipynb #c1a100f0
 def more_families_help(results: Results) -> Claim:
     "What further families of generators are worth"
     f = results("40_more_families")

@@ -7,12 +7,15 @@ __all__ = ['REPAINTING', 'ENLARGING', 'UNKNOWN', 'SHARE', 'scene_files', 'source
            'merits', 'lead', 'limit_above', 'limits_over', 'shares_of', 'alarms_elsewhere']
 
 # %% ../../nbs/lib/evidence/choosing.ipynb #c4000003
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.metrics import roc_auc_score
+from torch import Tensor
 
 from ..core.images import find_images
 from ..core.intervals import bootstrap_source, interval_around
@@ -104,6 +107,22 @@ def sources_in(
     return found
 
 # %% ../../nbs/lib/evidence/choosing.ipynb #c4000014
+def _score_each(
+    detector: Detector,
+    images: Sequence[Tensor],  # each [3, H, W]
+    change: Callable[[Tensor], Tensor],  # of a track
+) -> list[float]:
+    "Scores of images of any size; those of one size are judged together"
+    places = defaultdict(list)
+    for place, image in enumerate(images):
+        places[image.shape].append(place)
+    scores = {}
+    for alike in places.values():
+        together = change(torch.stack([images[place] for place in alike]))
+        scores |= dict(zip(alike, score(detector, together).tolist()))
+    return [scores[place] for place in range(len(images))]
+
+
 def scores_on(
     detector: Detector,
     source: Pairs,
@@ -111,11 +130,11 @@ def scores_on(
     "What a detector says of all images of a source; the generator of a photograph is empty"
     rows = []
     for name, images in {"": source.reals, **source.fakes}.items():
-        for label, image in zip(source.groups, images):
+        said = {track: _score_each(detector, images, change) for track, change in TRACKS.items()}
+        for place, label in enumerate(source.groups):
             group, _, entry = label.partition("/")
-            for track, change in TRACKS.items():
-                row = {"track": track, "generator": name, "group": group, "entry": entry}
-                rows.append(row | {"score": score(detector, change(image[None])).item()})
+            row = {"generator": name, "group": group, "entry": entry}
+            rows += [{"track": track} | row | {"score": said[track][place]} for track in said]
     return pd.DataFrame(rows)
 
 # %% ../../nbs/lib/evidence/choosing.ipynb #c4000016

@@ -7,7 +7,7 @@ __all__ = ['Results', 'PARTS', 'Claim', 'number_of', 'ends_of', 'photographs_fol
            'activations_cause_it', 'training_matters', 'survives_jpeg', 'teacher_finds', 'teacher_after_jpeg',
            'teacher_helps', 'help_arrives', 'beats_rivals', 'helps_when_handled', 'attention_follows', 'three_ends',
            'helps_pretrained', 'filter_does_more', 'more_families_help', 'pretrained_outside', 'works_outside',
-           'finds_networks', 'claims_of', 'what_to_expect']
+           'finds_networks', 'minds_cameras', 'claims_of', 'what_to_expect']
 
 # %% ../../nbs/lib/tools/findings.ipynb #c1a10003
 from collections.abc import Callable, Mapping
@@ -340,10 +340,10 @@ def filter_does_more(results: Results) -> Claim:
 def more_families_help(results: Results) -> Claim:
     "What further families of generators are worth"
     f = results("40_more_families")
-    ends = {row["families"]: row for row in f["growth"]}
+    ends = {row["families"]: row for row in f["growth"] if row["student"] == "pretrained"}
     few = min(ends)
     many = max(ends)
-    gain = three_ends(f["gain"])
+    gain = three_ends(f["gains"]["pretrained"])
     return Claim(
         "Does a detector that knows more families find a strange one better?",
         f"the pretrained student alone, trained on {few} family or on {many}, tested on families "
@@ -409,6 +409,29 @@ def finds_networks(results: Results) -> Claim:
         "28_unseen_networks.ipynb#fig22:-who-is-found?",
     )
 
+# %% ../../nbs/lib/tools/findings.ipynb #c1a10050
+def minds_cameras(results: Results) -> Claim:
+    "The default detector on photographs that a camera treated"
+    h = results("29_honest_cameras")
+    rows = {row["way"]: row for row in h["mistaken"] if row["track"] == "raw" and row["default"]}
+    camera, quiet = (rows[way] for way in ("camera, network", "noise taken away"))
+    taken = h["decisions"]
+    said = "; ".join(
+        f"{what} {row['AUC']:.2f} ({row['low']:.2f} to {row['high']:.2f})"
+        for what, row in (("neural camera", camera), ("denoiser", quiet))
+    )
+    return Claim(
+        "Does it call honest pictures generated?",
+        f"{h['photographs']} collected photographs, taken again by a neural camera, or denoised; "
+        "AUC against the same as they are",
+        f"{said}; called generated {taken['camera, network']['generated']} and "
+        f"{taken['noise taken away']['generated']}, unsure "
+        f"{taken['noise taken away']['unsure']} after the denoiser and "
+        f"{taken['as it is']['unsure']} before",
+        "no by a neural camera; a denoiser makes it unsure",
+        "29_honest_cameras.ipynb#Many-photographs-%28fig30%29",
+    )
+
 # %% ../../nbs/lib/tools/findings.ipynb #c1a10025
 PARTS = {
     "The phenomenon": (
@@ -429,7 +452,13 @@ PARTS = {
         helps_when_handled,
         attention_follows,
     ),
-    "Outside": (works_outside, pretrained_outside, more_families_help, finds_networks),
+    "Outside": (
+        works_outside,
+        pretrained_outside,
+        more_families_help,
+        finds_networks,
+        minds_cameras,
+    ),
 }
 
 # %% ../../nbs/lib/tools/findings.ipynb #0f9886f6

@@ -80,7 +80,14 @@ WAYS = (
     Way(
         "A practitioner's way",
         "your own images, your own detector, and what to expect",
-        ("90_your_images", "09_fair_splits", "24_robustness", "26_collected", "28_unseen_networks"),
+        (
+            "90_your_images",
+            "09_fair_splits",
+            "24_robustness",
+            "26_collected",
+            "28_unseen_networks",
+            "29_honest_cameras",
+        ),
     ),
 )
 
@@ -117,6 +124,7 @@ EVIDENCE = {
     "26_collected": "collected images, and a folder of your own",
     "27_published": "what others have published",
     "28_unseen_networks": "the shipped detectors on networks that they do not know",
+    "29_honest_cameras": "photographs that a camera treated, and nobody forged",
 }
 RIVALS = {
     "30_durall": "a radial spectrum and a straight line, after Durall et al.",

@@ -21,12 +21,13 @@ from tqdm import tqdm
 
 from ..core import storage
 from ..core.images import bytes_of, read_image
-from ..core.paths import shipped
+from ..core.paths import shipped, show_path
 from ..core.progress import progress_bar
 from ..detectors.contract import Detector
 from .intervals import bootstrap_metric
 from .material import TRACKS
 from .shipping import whole_score
+from .tables import Resampling
 from .tiles import Thresholds
 from ..generators.cameras import HONEST
 from ..generators.drawing import reconstruct
@@ -87,11 +88,12 @@ def judge_honest(
     places = []
     for place, file in enumerate(progress_bar(files, desc="judging", unit="photograph")):
         try:
-            image = middle_of(read_image(file))
+            said = scores_of(detectors, treated(middle_of(read_image(file)), ways))
         except (OSError, ValueError) as error:
-            tqdm.write(f"left out: {error}")
+            reason = str(error).removeprefix(f"{show_path(file)}: ")
+            tqdm.write(f"left out: {show_path(file)}: {reason}")
             continue
-        found.append(scores_of(detectors, treated(image, ways)))
+        found.append(said)
         places.append(place)
     if len(found) < 2:
         raise ValueError(f"{len(found)} photographs could be judged; at least 2 are needed")
@@ -133,12 +135,25 @@ def write_honest(
     storage.write(path, tensors, {"about": json.dumps(about)})
 
 
+def _check_stored(found: HonestScores, path: Path) -> None:
+    "Raise ValueError, which names the file, for scores that are not of all ways and photographs"
+    shape = (len(found.ways), len(found.tracks), len(found.photographs))
+    if any(tuple(rows.shape) != shape for rows in found.scores.values()):
+        raise ValueError(f"{show_path(path)}: scores are not {list(shape)}, as it says itself")
+
+
 def read_honest(
     path: Path | None = None,  # default: the committed results
 ) -> HonestScores:
     "Stored scores. Raises FileNotFoundError, or ValueError for a damaged file; each names it."
-    tensors, metadata = storage.read(path or shipped("results", FILE))
-    return HonestScores(tensors, **json.loads(metadata["about"]))
+    path = path or shipped("results", FILE)
+    tensors, metadata = storage.read(path)
+    try:
+        found = HonestScores(tensors, **json.loads(metadata["about"]))
+    except (KeyError, TypeError):
+        raise ValueError(f"{show_path(path)}: no scores of treated photographs") from None
+    _check_stored(found, path)
+    return found
 
 # %% ../../nbs/lib/evidence/honest.ipynb #ce400018
 @patch
@@ -147,14 +162,16 @@ def mistaken(
     detector: str,
     way: str,  # of treating
     track: str = "raw",
-    n: int = 1000,  # resamples of the photographs
-    seed: int = 0,  # of these
-) -> tuple[float, float, float]:  # AUC, and both ends of its 95 % interval
-    "How well a detector tells treated photographs from the same ones as they are"
-    sides = [self.of(detector, AS_IT_IS, track), self.of(detector, way, track)]
+    against: str = AS_IT_IS,  # the other way
+    resampling: Resampling = Resampling(),  # of the photographs
+) -> tuple[float, float, float]:  # AUC, and both ends of its 95 % interval over photographs
+    "How well a detector tells photographs in one way from the same ones in another"
+    sides = [self.of(detector, against, track), self.of(detector, way, track)]
     labels = np.repeat((0, 1), len(self.photographs))
     groups = self.photographs * 2
-    return bootstrap_metric(labels, np.concatenate(sides), groups, n=n, seed=seed)
+    return bootstrap_metric(
+        labels, np.concatenate(sides), groups, n=resampling.n, seed=resampling.seed
+    )
 
 
 @patch

@@ -27,13 +27,22 @@ from .wild_tails import reduced
 _SEEN = ((1, 0, 0), (0, 0, 1), (2, 1, 0), (1, 1, 1))  # channel, row, column
 
 
+def _check_sides(
+    height: int,
+    width: int,
+    least: int = 2,  # pixels
+) -> None:
+    if height % 2 or width % 2 or min(height, width) < least:
+        needed = f"even sides of {least} pixels or more"
+        raise ValueError(f"a camera needs {needed}, not {width}×{height}")
+
+
 def bayer_mask(
     height: int,
     width: int,
 ) -> Tensor:  # [3, height, width] of 0 and 1
     "Which colour is measured where. Raises ValueError for an odd side."
-    if height % 2 or width % 2:
-        raise ValueError(f"a mosaic needs even sides, not {width}×{height} pixels")
+    _check_sides(height, width)
     mask = torch.zeros(3, height, width)
     for channel, row, column in _SEEN:
         mask[channel, row::2, column::2] = 1
@@ -109,7 +118,8 @@ def load_camera() -> NeuralCamera:
 def neural_camera(
     images: Tensor,  # [N, 3, H, W] in [0, 1], of even sides
 ) -> Tensor:  # likewise
-    "Photographs as a camera would take them whose network fills in colours"
+    "As a camera takes them whose network fills in colours. Raises ValueError for other sides."
+    _check_sides(*images.shape[2:], _MARGIN + 2)
     mosaic = images * bayer_mask(*images.shape[2:])
     return load_camera()(mosaic).clamp(0, 1)
 
@@ -139,7 +149,8 @@ def sharpened(
 def softened(
     images: Tensor,  # [N, 3, H, W] in [0, 1], of even sides
 ) -> Tensor:
-    "Made half as large and enlarged again, both by a bicubic kernel"
+    "Half as large and enlarged again, by a bicubic kernel. Raises ValueError for an odd side."
+    _check_sides(*images.shape[2:])
     return enlarged(reduced(images, 2), 2, "bicubic").clamp(0, 1)
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['known_to', 'strange_to', 'Verdicts', 'verdicts_of', 'transfer', 'Curve', 'minus', 'curve_of', 'slope_factors',
-           'two_against_one']
+           'against_singles', 'gain_over_singles']
 
 # %% ../../nbs/lib/evidence/carrying.ipynb #c6000003
 from collections.abc import Callable, Iterable
@@ -184,6 +184,48 @@ def slope_factors(
     return x / (x**2).sum()
 
 # %% ../../nbs/lib/evidence/carrying.ipynb #c6000031
+def _singles_in(
+    verdicts: Iterable[Verdicts],
+) -> dict[tuple[str, str], list[Verdicts]]:  # (known family, tested family) → runs
+    "The runs that know a single family"
+    found = {}
+    for v in verdicts:
+        if v.known == 1:
+            found.setdefault((known_to(v.trained_on)[0], v.family), []).append(v)
+    return found
+
+
+def _auc_of(runs: list[Verdicts], groups: int) -> float:  # mean over runs
+    once = np.ones((1, groups))
+    return float(np.mean([v.auc(once)[0] for v in runs]))
+
+# %% ../../nbs/lib/evidence/carrying.ipynb #c6000034
+def against_singles(
+    verdicts: list[Verdicts],
+    groups: int,  # of photographs
+) -> pd.DataFrame:  # known, trained on, family, AUC, mean and best of the single ones, and run
+    """Every run that knows several families, on every strange one, beside those that know one.
+
+    Raises ValueError if there is no such run, or a family that nobody knows alone.
+    """
+    singles = _singles_in(verdicts)
+    rows = []
+    for v in verdicts:
+        if v.known < 2 or v.family not in strange_to(v.trained_on):
+            continue
+        names = known_to(v.trained_on)
+        if any((name, v.family) not in singles for name in names):
+            raise ValueError(f"{', '.join(names)}: not each of them is known alone by a run")
+        alone = {name: _auc_of(singles[name, v.family], groups) for name in names}
+        row = {"known": v.known, "trained on": " + ".join(names), "family": v.family}
+        row |= {"AUC": _auc_of([v], groups), "mean": float(np.mean([*alone.values()]))}
+        rows.append(row | {"best": max(alone.values()), "is best": max(alone, key=alone.get)})
+        rows[-1]["run"] = v
+    if not rows:
+        raise ValueError("no run knows several families")
+    return pd.DataFrame(rows)
+
+# %% ../../nbs/lib/evidence/carrying.ipynb #c6000037
 _Terms = list[tuple[float, Verdicts]]  # factors, and what they multiply
 
 
@@ -206,28 +248,26 @@ def _sum_with_interval(
     return float(value[0]), float(low), float(high)
 
 # %% ../../nbs/lib/evidence/carrying.ipynb #c6000032
-def two_against_one(
+def gain_over_singles(
     verdicts: list[Verdicts],
+    known: int,  # families that the runs know
     groups: int,  # of photographs
     luck: tuple[float, int],  # variance of one run, and its degrees of freedom
     resampling: Resampling = Resampling(1000),  # of the photographs
-) -> dict[str, tuple[float, float, float]]:  # over the "mean", the "better": value and both ends
-    "AUC on strangers of runs that know two families, minus runs that know one. Raises ValueError."
-    once = np.ones((1, groups))
-    single = {(v.trained_on, v.family): v for v in verdicts if v.known == 1}
-    alone = {known_to(trained_on)[0]: trained_on for trained_on, _ in single}
-    pairs = [v for v in verdicts if v.known == 2 and v.family in strange_to(v.trained_on)]
-    if not pairs or {name for v in pairs for name in known_to(v.trained_on)} - {*alone}:
-        raise ValueError("needs runs that know two families, and one for each of the two alone")
-    over = {"mean": [], "better": []}
-    for v in pairs:
-        parts = [single[alone[name], v.family] for name in known_to(v.trained_on)]
-        better = max(parts, key=lambda part: part.auc(once)[0])
-        over["mean"] += [(1.0, v), *((-0.5, part) for part in parts)]
-        over["better"] += [(1.0, v), (-1.0, better)]
-    scaled = {
-        name: [(factor / len(pairs), v) for factor, v in terms] for name, terms in over.items()
-    }
+) -> dict[str, tuple[float, float, float]]:  # over the "mean", the "best": value and both ends
+    "Mean AUC on strangers, less that of runs that know one. Raises like `against_singles`."
+    singles = _singles_in(verdicts)
+    cells = against_singles(verdicts, groups)
+    cells = cells[cells.known == known]
+    terms = {"mean": [], "best": []}
+    for row in cells.to_dict("records"):
+        names = known_to(row["run"].trained_on)
+        for over, chosen in (("mean", names), ("best", [row["is best"]])):
+            terms[over].append((1 / len(cells), row["run"]))
+            for name in chosen:
+                runs = singles[name, row["family"]]
+                factor = -1 / len(cells) / len(chosen) / len(runs)
+                terms[over] += [(factor, single) for single in runs]
     return {
-        name: _sum_with_interval(terms, groups, luck, resampling) for name, terms in scaled.items()
+        over: _sum_with_interval(parts, groups, luck, resampling) for over, parts in terms.items()
     }

@@ -154,6 +154,11 @@ def minus(
     return Curve(a.known, *parts, runs, a.luck + b.luck, degrees, a.groups)
 
 # %% ../../nbs/lib/evidence/carrying.ipynb #c6000018
+def _drawn(groups: int, resampling: Resampling) -> np.ndarray:  # weights [n, groups]
+    rng = np.random.default_rng(resampling.seed)
+    return rng.multinomial(groups, np.full(groups, 1 / groups), resampling.n).astype(float)
+
+
 def curve_of(
     verdicts: list[Verdicts],
     groups: int,  # of photographs
@@ -161,8 +166,7 @@ def curve_of(
     resampling: Resampling = Resampling(1000),  # of the photographs
 ) -> Curve:
     "How AUC on strange families grows. Raises ValueError unless all families are tested alike."
-    rng = np.random.default_rng(resampling.seed)
-    weights = rng.multinomial(groups, np.full(groups, 1 / groups), resampling.n).astype(float)
+    weights = _drawn(groups, resampling)
     known = sorted({v.known for v in verdicts if _at([v], v.known)})
     parts = [_at(verdicts, number) for number in known]
     if any(part.keys() != set(FAMILIES) for part in parts):
@@ -232,11 +236,9 @@ _Terms = list[tuple[float, Verdicts]]  # factors, and what they multiply
 def _sum_with_interval(
     terms: _Terms, groups: int, luck: tuple[float, int], resampling: Resampling
 ) -> tuple[float, float, float]:  # value, and both ends of its interval
-    rng = np.random.default_rng(resampling.seed)
-    drawn = rng.multinomial(groups, np.full(groups, 1 / groups), resampling.n).astype(float)
     value, resampled = (
         sum(factor * v.auc(weights) for factor, v in terms)
-        for weights in (np.ones((1, groups)), drawn)
+        for weights in (np.ones((1, groups)), _drawn(groups, resampling))
     )
     of_runs = {}
     for factor, v in terms:

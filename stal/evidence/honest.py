@@ -7,6 +7,7 @@ __all__ = ['AS_IT_IS', 'FORGED', 'FILE', 'middle_of', 'treated', 'scores_of', 'j
            'read_honest']
 
 # %% ../../nbs/lib/evidence/honest.ipynb #ce400003
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from tqdm import tqdm
 from ..core import storage
 from ..core.images import bytes_of, read_image
 from ..core.paths import shipped, show_path
+from ..core.photographs import centre_crop
 from ..core.progress import progress_bar
 from ..detectors.contract import Detector
 from .intervals import bootstrap_metric
@@ -42,13 +44,12 @@ _MOST = 256  # pixels along a side
 def middle_of(
     image: Tensor,  # [3, H, W]
     most: int = _MOST,  # pixels along a side
-) -> Tensor:  # [3, h, w], sides multiples of 8
-    "The middle of a photograph. Raises ValueError below 64 pixels."
-    sides = [min(most, side) // 8 * 8 for side in image.shape[1:]]
-    if min(sides) < 64:
+) -> Tensor:  # [3, S, S], S a multiple of 8
+    "The square in the middle of a photograph. Raises ValueError below 64 pixels."
+    size = min(most, *image.shape[1:]) // 8 * 8
+    if size < 64:
         raise ValueError(f"{image.shape[2]}×{image.shape[1]} pixels; at least 64 are needed")
-    top, left = ((have - want) // 2 for have, want in zip(image.shape[1:], sides))
-    return image[:, top : top + sides[0], left : left + sides[1]]
+    return centre_crop(image, size)
 
 # %% ../../nbs/lib/evidence/honest.ipynb #ce400008
 def treated(
@@ -76,28 +77,39 @@ def scores_of(
     ]
     return torch.tensor(rows)
 
+# %% ../../nbs/lib/evidence/honest.ipynb #ce40001d
+def _kept_in(folder: Path, file: Path, detectors: Mapping[str, Detector], ways: list[str]) -> Path:
+    said = repr((storage.sha256_of(file), list(detectors), ways))
+    return folder / f"{hashlib.sha256(said.encode()).hexdigest()[:16]}.safetensors"
+
+
+def _judge_one(
+    detectors: Mapping[str, Detector], file: Path, folder: Path, ways: list[str]
+) -> Tensor:  # [detectors, ways, tracks]
+    kept = _kept_in(folder, file, detectors, ways)
+    if not kept.exists():
+        said = scores_of(detectors, treated(middle_of(read_image(file)), ways))
+        storage.write(kept, {"scores": said}, {})
+    return storage.read(kept)[0]["scores"]
+
 # %% ../../nbs/lib/evidence/honest.ipynb #ce40001b
 def judge_honest(
     detectors: Mapping[str, Detector],  # by name
     files: Iterable[Path],  # photographs
+    folder: Path,  # for the scores of each, which are not made again
     ways: Iterable[str] = (AS_IT_IS, *HONEST, FORGED),  # of treating them
 ) -> tuple[Tensor, list[int]]:  # [detectors, ways, tracks, N], and which files could be judged
     "Treat and judge photographs. Raises ValueError if fewer than two can be."
-    ways = list(ways)
-    found = []
-    places = []
+    found = {}
     for place, file in enumerate(progress_bar(files, desc="judging", unit="photograph")):
         try:
-            said = scores_of(detectors, treated(middle_of(read_image(file)), ways))
+            found[place] = _judge_one(detectors, file, folder, list(ways))
         except (OSError, ValueError) as error:
             reason = str(error).removeprefix(f"{show_path(file)}: ")
             tqdm.write(f"left out: {show_path(file)}: {reason}")
-            continue
-        found.append(said)
-        places.append(place)
     if len(found) < 2:
         raise ValueError(f"{len(found)} photographs could be judged; at least 2 are needed")
-    return torch.stack(found, -1), places
+    return torch.stack(list(found.values()), -1), list(found)
 
 # %% ../../nbs/lib/evidence/honest.ipynb #ce400014
 FILE = "honest.safetensors"

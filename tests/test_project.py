@@ -367,6 +367,20 @@ def test_stored_studies_of_families_are_complete():
             assert all(len(study.seeds(family, way)) == 3 for way in MAIN)
 
 
+@pytest.mark.parametrize(
+    "name", ["families", "families-field", "why-families", "carry-families"]
+)
+def test_stored_studies_of_families_are_what_the_command_trains(name):
+    "`stal results NAME` lists the trainings that are stored, no more and no fewer"
+    from stal.cli.results import STUDIES, _jobs_of
+    from stal.evidence.scores import read_study
+
+    jobs = _jobs_of(name, STUDIES[name])
+    listed = [job.key(way) for job in jobs for way in job.ways]
+    stored = [key for key in read_study(name).scores if key.split("/")[2] == "student"]
+    assert sorted(listed) == sorted(stored)
+
+
 def test_the_default_detector_is_the_one_that_was_elected(root):
     "The best by merit, light enough, and on no source does it accuse more than it promises"
     from stal.evidence.choosing import SHARE

@@ -38,9 +38,11 @@ STUDIES = {
     "eyes-field": Extent(3, 800, 0, 0),
     "more-photographs": Extent(3, 200, 0, 0),
     "families": Extent(3, 800, 0, 0),
-    "families-field": Extent(4, 800, 0, 0),
+    "families-field": Extent(3, 800, 0, 0),
+    "longer-families": Extent(1, 1600, 0, 0),
     "why-families": Extent(1, 800, 0, 0),
-    "carry-families": Extent(1, 800, 0, 0),
+    "carry-families": Extent(2, 800, 0, 0),
+    "further-families": Extent(1, 800, 0, 0),
 }
 
 # %% ../../nbs/lib/cli/results.ipynb #0df03d48
@@ -189,13 +191,17 @@ def _jobs_of(study: str, extent: Extent) -> list:  # of Job
     jobs_of = {
         "families": questions.primary_jobs,
         "families-field": questions.field_jobs,
+        "longer-families": questions.longer_jobs,
         "why-families": questions.why_jobs,
         "carry-families": questions.carry_jobs,
+        "further-families": questions.further_jobs,
     }
     jobs = [job for seed in range(extent.seeds) for job in jobs_of[study](seed)]
-    if extent.steps == STUDIES[study].steps:
-        return jobs
-    return [replace(j, condition=replace(j.condition, steps=extent.steps)) for j in jobs]
+    stored = STUDIES[study].steps
+    conditions = (
+        replace(job.condition, steps=job.condition.steps * extent.steps // stored) for job in jobs
+    )
+    return [replace(job, condition=condition) for job, condition in zip(jobs, conditions)]
 
 # %% ../../nbs/lib/cli/results.ipynb #c803cbed
 def _run_jobs(made, extent: Extent, output: Path, processes: int) -> None:

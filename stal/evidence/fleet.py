@@ -29,7 +29,7 @@ from ..detectors.student import build_student
 from ..detectors.teacher import TeacherSettings
 from ..detectors.together import Plan, teach, train_together
 from ..detectors.training import Settings, Training
-from .material import Study, validation_of
+from .material import Study, validation_of, with_history
 from .metrics import best_threshold
 from .probe import BLOCKS, central_sights, missed_and_all, sights_of
 from .questions import APART, MAIN, Job, Way
@@ -48,12 +48,14 @@ def _settings_for(
 # %% ../../nbs/lib/evidence/fleet.ipynb #4e90d1d6
 def _memory_of(
     study: Study,
+    alike: bool = True,  # False: only the photographs were JPEG files
 ) -> Resident:
     "Its training images in the memory of the device, put there once"
-    if not hasattr(study, "memory"):
+    held = study.__dict__.setdefault("memories", {})
+    if alike not in held:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        study.memory = Resident(study.train, device)
-    return study.memory
+        held[alike] = Resident(study.train if alike else with_history(study.train), device)
+    return held[alike]
 
 # %% ../../nbs/lib/evidence/fleet.ipynb #ff8a98a4
 def batches_for(
@@ -66,7 +68,7 @@ def batches_for(
     alignment = Alignment() if c.blends else Alignment(0.0, 0.0)
     members = c.family.split("+")
     return ResidentBatches(
-        _memory_of(study), c.steps, study.size, 16, c.seed, members, groups, alignment
+        _memory_of(study, c.alike), c.steps, study.size, 16, c.seed, members, groups, alignment
     )
 
 # %% ../../nbs/lib/evidence/fleet.ipynb #d4000010

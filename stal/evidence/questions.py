@@ -93,6 +93,7 @@ class Condition:
     steps: int = 800
     subjects: int = 0  # of the photographs; 0: all
     blends: bool = True  # forgeries may be mixed with their photograph
+    alike: bool = True  # False: only the photographs were JPEG files
 
     @property
     def words(self) -> str:
@@ -100,6 +101,7 @@ class Condition:
         parts = [f"{self.steps} steps"] if self.steps != 800 else []
         parts += [f"{self.subjects} subjects"] if self.subjects else []
         parts += [] if self.blends else ["no blends"]
+        parts += [] if self.alike else ["JPEG mismatch"]
         return "".join(f", {part}" for part in parts)
 
 # %% ../../nbs/lib/evidence/questions.ipynb #ce0e8277
@@ -220,15 +222,15 @@ def carry_jobs(
 def further_jobs(
     seed: int,
 ) -> list[Job]:
-    "Fewer photographs, three known families, and forgeries that are not blended"
+    "Fewer photographs, unequal histories, three known families, forgeries that are not blended"
     alone = {"pretrained student": MAIN["pretrained student"]}
-    few = [
+    pairs = [
         Job("further", condition, PAIR)
-        for subjects in (10, 30)
-        for condition in left_out_conditions(seed, subjects=subjects)[:_THREE]
+        for changes in ({"subjects": 10}, {"subjects": 30}, {"alike": False})
+        for condition in left_out_conditions(seed, **changes)[:_THREE]
     ]
     unblended = left_out_conditions(seed, blends=False)[:_THREE]
-    return few + _knowing(3, alone, seed) + [Job("further", c, alone) for c in unblended]
+    return pairs + _knowing(3, alone, seed) + [Job("further", c, alone) for c in unblended]
 
 # %% ../../nbs/lib/evidence/questions.ipynb #5b2f3077
 def field_jobs(

@@ -367,9 +367,7 @@ def test_stored_studies_of_families_are_complete():
             assert all(len(study.seeds(family, way)) == 3 for way in MAIN)
 
 
-@pytest.mark.parametrize(
-    "name", ["families", "families-field", "why-families", "carry-families"]
-)
+@pytest.mark.parametrize("name", ["families", "families-field", "why-families", "carry-families"])
 def test_stored_studies_of_families_are_what_the_command_trains(name):
     "`stal results NAME` lists the trainings that are stored, no more and no fewer"
     from stal.cli.results import STUDIES, _jobs_of

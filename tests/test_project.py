@@ -350,11 +350,14 @@ def test_stored_studies_of_families_are_complete():
     outside = read_study("families-field")
     further = read_study("why-families")
     carry = read_study("carry-families")
+    longer = read_study("longer-families")
+    assert longer.table.equals(primary.table)
+    assert {left_out(family) for family in families(longer)} == {*FAMILIES}
     assert {known_to(trained_on)[0] for trained_on in families(carry)} == {*FAMILIES}
     assert carry.table.equals(primary.table)
     assert {left_out(family) for family in families(primary)} == {*FAMILIES}
     assert further.table.equals(primary.table)
-    for study in (primary, outside, further, carry):
+    for study in (primary, outside, further, carry, longer):
         shape = (len(study.about["tracks"]), len(study.table))
         assert all(s.shape == shape and s.isfinite().all() for s in study.scores.values())
         for key in study.scores:

@@ -66,7 +66,7 @@ def set_seed(
     torch.manual_seed(seed)
     torch.set_num_threads(THREADS)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports a compiler
     torch.utils.deterministic.fill_uninitialized_memory = False  # it costs time, hides nothing
     return torch.Generator().manual_seed(seed)
 

@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['FAMILIES', 'MEMBERS', 'WILD', 'SIDE', 'KINDS', 'LEAST', 'FAMILY_TRACKS', 'MEAN', 'all_but', 'left_out', 'Reworker',
            'load_member', 'softened', 'entries_of', 'usable', 'write_originals', 'versions_of', 'families_study',
-           'families_field_study', 'candidates_study', 'common_seeds', 'pooled_variance', 'over_families']
+           'families_field_study', 'candidates_study', 'common_seeds', 'pooled_variance', 'over_families',
+           'variance_to_lend']
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00003
 from collections.abc import Iterable
@@ -419,3 +420,17 @@ def over_families(
     sources = [bootstrap_source(resampled.mean(0), len(names)), (of_training / families, degrees)]
     ends = interval_around(values.mean(), sources)
     return found | {MEAN: Interval(values.mean(), *map(float, ends), values.mean(0))}
+
+# %% ../../nbs/lib/evidence/families.ipynb #f0a00045
+def variance_to_lend(
+    study: Scores,
+    sums: Iterable[dict[str, float]],  # method → its factor, of each sum; with several seeds
+    track: str = "raw",
+) -> tuple[float, int]:  # of one training, and its degrees of freedom
+    "The largest variance of training among some sums of AUC. Raises like `over_families`."
+    spreads = []
+    for factors in sums:
+        found = over_families(study, factors, track, resampling=Resampling(20))
+        seeds = [one.per_seed for family, one in found.items() if family != MEAN]
+        spreads.append(pooled_variance(np.array(seeds)))
+    return max(spreads)

@@ -512,7 +512,7 @@ def compare_collected(
 ) -> dict:  # track → AUC of both, and the difference with its interval over images
     "A detector against another one, on the same collected images"
     from stal.detectors.files import score_files
-    from stal.evidence.comparing import compare_by_generator
+    from stal.evidence.comparing import compare_two
 
     other, _ = load_detector(before)
     found = {}
@@ -521,7 +521,7 @@ def compare_collected(
         both = own.assign(other=its.score)
         if both.label.nunique() < 2:
             continue  # there is no AUC of one class
-        (row,) = compare_by_generator(both, {"all": both}).to_dict("records")
+        row = compare_two(both)
         names = {"AUC": "AUC A", "before": "AUC B", "difference": "A - B"}
         values = {name: round(row[column], 3) for name, column in names.items()}
         few = both.groupby("label").group.nunique().min() < FEWEST

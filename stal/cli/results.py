@@ -43,6 +43,8 @@ STUDIES = {
     "why-families": Extent(1, 800, 0, 0),
     "carry-families": Extent(2, 800, 0, 0),
     "further-families": Extent(1, 800, 0, 0),
+    "fewer-families": Extent(1, 800, 0, 0),
+    "unequal-families": Extent(1, 800, 0, 0),
 }
 
 # %% ../../nbs/lib/cli/results.ipynb #0df03d48
@@ -195,6 +197,8 @@ def _jobs_of(study: str, extent: Extent) -> list:  # of Job
         "why-families": questions.why_jobs,
         "carry-families": questions.carry_jobs,
         "further-families": questions.further_jobs,
+        "fewer-families": questions.fewer_jobs,
+        "unequal-families": questions.unequal_jobs,
     }
     jobs = [job for seed in range(extent.seeds) for job in jobs_of[study](seed)]
     stored = STUDIES[study].steps

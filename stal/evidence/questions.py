@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALONE', 'HELPED', 'MAIN', 'PULLS', 'TEACHERS', 'CLEAN_VIEW', 'BODIES', 'PAIR', 'STUDENTS', 'APART', 'Way',
            'Condition', 'Job', 'left_out_conditions', 'primary_jobs', 'why_jobs', 'longer_jobs', 'carry_jobs',
-           'further_jobs', 'field_jobs']
+           'further_jobs', 'fewer_jobs', 'unequal_jobs', 'field_jobs']
 
 # %% ../../nbs/lib/evidence/questions.ipynb #d3000003
 from dataclasses import dataclass, field, replace
@@ -222,15 +222,29 @@ def carry_jobs(
 def further_jobs(
     seed: int,
 ) -> list[Job]:
-    "Fewer photographs, unequal histories, three known families, forgeries that are not blended"
+    "The student alone: three known families, and forgeries that are not blended"
     alone = {"pretrained student": MAIN["pretrained student"]}
-    pairs = [
-        Job("further", condition, PAIR)
-        for changes in ({"subjects": 10}, {"subjects": 30}, {"alike": False})
-        for condition in left_out_conditions(seed, **changes)[:_THREE]
-    ]
     unblended = left_out_conditions(seed, blends=False)[:_THREE]
-    return pairs + _knowing(3, alone, seed) + [Job("further", c, alone) for c in unblended]
+    return _knowing(3, alone, seed) + [Job("further", c, alone) for c in unblended]
+
+# %% ../../nbs/lib/evidence/questions.ipynb #d3000038
+def fewer_jobs(
+    seed: int,
+) -> list[Job]:
+    "The student alone and with STAL, on photographs of thirty and of ten subjects"
+    return [
+        Job("fewer", condition, PAIR)
+        for subjects in (30, 10)
+        for condition in left_out_conditions(seed, subjects=subjects)[:_THREE]
+    ]
+
+
+def unequal_jobs(
+    seed: int,
+) -> list[Job]:
+    "The student alone and with STAL, where only photographs were JPEG files"
+    conditions = left_out_conditions(seed, alike=False)[:_THREE]
+    return [Job("unequal", condition, PAIR) for condition in conditions]
 
 # %% ../../nbs/lib/evidence/questions.ipynb #5b2f3077
 def field_jobs(

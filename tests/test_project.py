@@ -351,13 +351,14 @@ def test_stored_studies_of_families_are_complete():
     further = read_study("why-families")
     carry = read_study("carry-families")
     longer = read_study("longer-families")
-    assert longer.table.equals(primary.table)
+    some = [read_study(f"{name}-families") for name in ("unequal", "fewer", "unblended")]
+    assert all(study.table.equals(primary.table) for study in (longer, *some))
     assert {left_out(family) for family in families(longer)} == {*FAMILIES}
     assert {known_to(trained_on)[0] for trained_on in families(carry)} == {*FAMILIES}
     assert carry.table.equals(primary.table)
     assert {left_out(family) for family in families(primary)} == {*FAMILIES}
     assert further.table.equals(primary.table)
-    for study in (primary, outside, further, carry, longer):
+    for study in (primary, outside, further, carry, longer, *some):
         shape = (len(study.about["tracks"]), len(study.table))
         assert all(s.shape == shape and s.isfinite().all() for s in study.scores.values())
         for key in study.scores:
@@ -370,7 +371,19 @@ def test_stored_studies_of_families_are_complete():
             assert all(len(study.seeds(family, way)) == 3 for way in MAIN)
 
 
-@pytest.mark.parametrize("name", ["families", "families-field", "why-families", "carry-families"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "families",
+        "families-field",
+        "longer-families",
+        "why-families",
+        "carry-families",
+        "unequal-families",
+        "fewer-families",
+        "unblended-families",
+    ],
+)
 def test_stored_studies_of_families_are_what_the_command_trains(name):
     "`stal results NAME` lists the trainings that are stored, no more and no fewer"
     from stal.cli.results import STUDIES, _jobs_of

@@ -107,14 +107,15 @@ def _blindness(measured: Mapping) -> list[str]:  # a paragraph, or none
         names = [*row.get("taken for photographs", ()), *row.get("not told from photographs", ())]
         if names:
             blind[track] = f"{', '.join(names)} ({track})"
-    told = "not told from photographs, or taken for them, as far as measured"
+    told = "by rank (AUC) not told from photographs, or taken for them, as far as measured"
     return [f"{told}: {'; '.join(blind.values())}"] if blind else []
 
 # %% ../../nbs/lib/cli/detect.ipynb #ec8ff297
 def _who(card: Mapping) -> str:
     "A detector, as far as its card says"
     method = card.get("method", "a detector without a name")
-    return f"{method}, seed {card['seed']}" if "seed" in card else str(method)
+    who = f"{method}, seed {card['seed']}" if "seed" in card else str(method)
+    return f"{card['detector']} ({who})" if "detector" in card else who
 
 # %% ../../nbs/lib/cli/detect.ipynb #d3ace409
 def _introduce(card: Mapping, limits) -> list[str]:  # paragraphs
@@ -168,7 +169,7 @@ def _document(judgement: Judgement, card: Mapping, limits) -> dict:  # for JSON
     files = [asdict(v) | {"trust": v.trust, "doubts": v.history.doubts} for v in judgement.verdicts]
     return {
         "about": _introduce(card, limits),
-        "detector": {key: card.get(key) for key in ("method", "seed", "sha256")},
+        "detector": {key: card.get(key) for key in ("detector", "method", "seed", "sha256")},
         "thresholds": limits._asdict(),
         "files": files,
         "failed": judgement.failures,
@@ -363,8 +364,8 @@ DetectorName = Annotated[
     typer.Option(
         "--detector",
         metavar="NAME|FILE",
-        help="Of data/detectors, for example stal-0, or a checkpoint (student.safetensors). "
-        "Default: the one that is named default there.",
+        help="Of data/detectors, for example stal-3, or a checkpoint (student.safetensors). "
+        "Default: lite0-stal-0, as default.json there says.",
         show_default=False,
     ),
 ]
@@ -382,7 +383,11 @@ Threshold = Annotated[
 # %% ../../nbs/lib/cli/detect.ipynb #c4eaf59f
 Tiles = Annotated[
     int,
-    typer.Option(min=1, help="Tiles of 256 pixels that are looked at in an image, evenly spread."),
+    typer.Option(
+        min=1,
+        help="Tiles of 256 pixels that are looked at in an image, evenly spread. 64 cover 4 "
+        "megapixels; a larger image has more, and the rest is not seen.",
+    ),
 ]
 
 # %% ../../nbs/lib/cli/detect.ipynb #3af4e644
@@ -457,7 +462,10 @@ def _look_before(paths: Sequence[Path], detector: str, threshold: float | None) 
 # %% ../../nbs/lib/cli/detect.ipynb #f9fad6ab
 def _loaded(detector: str, threshold: float | None, heatmap: Path | None) -> tuple:
     "Detector, card and limits. Raises ValueError or OSError for what cannot be used."
+    from stal.detectors.named import weights_named
+
     model, card = named_detector(detector)
+    card = {"detector": weights_named(detector).stem} | card
     limits = limits_of(card, threshold, detector)
     if heatmap is not None:
         _check_heatmaps(model)

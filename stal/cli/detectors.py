@@ -170,7 +170,10 @@ FORGERIES = "reworked by the twelve generators of six families of lib/evidence/f
 def _described(photographs: Path, study) -> dict:
     "What the card says of the training data"
     parts = [len(set(pairs.groups)) for pairs in (study.train, study.held)]
-    part = f"{parts[0]} of the {sum(parts)} subjects whose files can be repeated"
+    part = (
+        f"of those whose files can be repeated, the photographs of {parts[0]} subjects; those of "
+    )
+    part += f"{parts[1]} more were held back for the limits"
     return _about(photographs, part, FORGERIES) | {"size": study.size}
 
 # %% ../../nbs/lib/cli/detectors.ipynb #4f8970a4

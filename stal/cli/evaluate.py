@@ -50,8 +50,8 @@ Split = Annotated[
 Threshold = Annotated[
     Optional[float],
     typer.Option(
-        help="Logit from which an image counts as generated. Default: that of the validation "
-        "images, from the card.",
+        help="Logit from which an image counts as generated. Default: the single threshold "
+        "of the detector's card.",
         show_default=False,
     ),
 ]

@@ -8,6 +8,7 @@ __all__ = ['STUDIES', 'StudyName', 'Photographs', 'Decoders', 'Collected', 'Outp
 
 # %% ../../nbs/lib/cli/results.ipynb #8a27b722
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NamedTuple, Optional
 
@@ -43,7 +44,9 @@ STUDIES = {
     "why-families": Extent(1, 800, 0, 0),
     "carry-families": Extent(2, 800, 0, 0),
     "further-families": Extent(1, 800, 0, 0),
+    "unblended-families": Extent(1, 800, 0, 0),
     "fewer-families": Extent(1, 800, 0, 0),
+    "fewest-families": Extent(1, 800, 0, 0),
     "unequal-families": Extent(1, 800, 0, 0),
 }
 
@@ -197,7 +200,9 @@ def _jobs_of(study: str, extent: Extent) -> list:  # of Job
         "why-families": questions.why_jobs,
         "carry-families": questions.carry_jobs,
         "further-families": questions.further_jobs,
+        "unblended-families": questions.unblended_jobs,
         "fewer-families": questions.fewer_jobs,
+        "fewest-families": partial(questions.fewer_jobs, subjects=10),
         "unequal-families": questions.unequal_jobs,
     }
     jobs = [job for seed in range(extent.seeds) for job in jobs_of[study](seed)]

@@ -226,7 +226,7 @@ def limits_over(
 def shares_of(
     scores: Mapping[str, pd.DataFrame],  # source → of `scores_on`
     limits: Thresholds,
-) -> pd.DataFrame:  # source, track, class, and the share of each decision
+) -> pd.DataFrame:  # source, track, class, how many, and the share of each decision
     "How often each decision is taken, source by source, on what the limits were chosen by"
     rows = []
     for source, frame in scores.items():
@@ -234,7 +234,8 @@ def shares_of(
         for (track, name), part in frame.groupby(["track", kind], sort=False):
             taken = part.score.map(limits.decide).value_counts(normalize=True)
             shares = {d: taken.get(d, 0.0) for d in ("generated", "unsure", "photograph")}
-            rows.append({"source": source, "track": track, "class": name} | shares)
+            counts = {"squares": len(part), "subjects": part.group.nunique()}
+            rows.append({"source": source, "track": track, "class": name} | counts | shares)
     return pd.DataFrame(rows)
 
 # %% ../../nbs/lib/evidence/choosing.ipynb #c4000037

@@ -48,7 +48,7 @@ def _settings_for(
 # %% ../../nbs/lib/evidence/fleet.ipynb #4e90d1d6
 def _memory_of(
     study: Study,
-    alike: bool = True,  # False: only the photographs were JPEG files
+    alike: bool = True,  # False: only photographs were saved once more
 ) -> Resident:
     "Its training images in the memory of the device, put there once"
     held = study.__dict__.setdefault("memories", {})

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALONE', 'HELPED', 'MAIN', 'PULLS', 'TEACHERS', 'CLEAN_VIEW', 'BODIES', 'PAIR', 'STUDENTS', 'APART', 'Way',
            'Condition', 'Job', 'left_out_conditions', 'primary_jobs', 'why_jobs', 'longer_jobs', 'carry_jobs',
-           'further_jobs', 'fewer_jobs', 'unequal_jobs', 'field_jobs']
+           'further_jobs', 'unblended_jobs', 'fewer_jobs', 'unequal_jobs', 'field_jobs']
 
 # %% ../../nbs/lib/evidence/questions.ipynb #d3000003
 from dataclasses import dataclass, field, replace
@@ -93,7 +93,7 @@ class Condition:
     steps: int = 800
     subjects: int = 0  # of the photographs; 0: all
     blends: bool = True  # forgeries may be mixed with their photograph
-    alike: bool = True  # False: only the photographs were JPEG files
+    alike: bool = True  # False: only photographs were saved as JPEG once more
 
     @property
     def words(self) -> str:
@@ -222,27 +222,32 @@ def carry_jobs(
 def further_jobs(
     seed: int,
 ) -> list[Job]:
-    "The student alone: three known families, and forgeries that are not blended"
+    "The student alone with three known families"
+    return _knowing(3, {"pretrained student": MAIN["pretrained student"]}, seed)
+
+
+def unblended_jobs(
+    seed: int,
+) -> list[Job]:
+    "The student alone, without blends"
     alone = {"pretrained student": MAIN["pretrained student"]}
-    unblended = left_out_conditions(seed, blends=False)[:_THREE]
-    return _knowing(3, alone, seed) + [Job("further", c, alone) for c in unblended]
+    conditions = left_out_conditions(seed, blends=False)[:_THREE]
+    return [Job("unblended", condition, alone) for condition in conditions]
 
 # %% ../../nbs/lib/evidence/questions.ipynb #d3000038
 def fewer_jobs(
     seed: int,
+    subjects: int = 30,
 ) -> list[Job]:
-    "The student alone and with STAL, on photographs of thirty and of ten subjects"
-    return [
-        Job("fewer", condition, PAIR)
-        for subjects in (30, 10)
-        for condition in left_out_conditions(seed, subjects=subjects)[:_THREE]
-    ]
+    "The student alone and with STAL, on photographs of few subjects"
+    conditions = left_out_conditions(seed, subjects=subjects)[:_THREE]
+    return [Job("fewer", condition, PAIR) for condition in conditions]
 
 
 def unequal_jobs(
     seed: int,
 ) -> list[Job]:
-    "The student alone and with STAL, where only photographs were JPEG files"
+    "The student alone and with STAL, where only photographs were saved as JPEG once more"
     conditions = left_out_conditions(seed, alike=False)[:_THREE]
     return [Job("unequal", condition, PAIR) for condition in conditions]
 

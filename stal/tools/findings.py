@@ -6,8 +6,8 @@
 __all__ = ['Results', 'PARTS', 'Claim', 'number_of', 'ends_of', 'photographs_follow_a_law', 'uplift_exists',
            'activations_cause_it', 'training_matters', 'survives_jpeg', 'teacher_finds', 'teacher_after_jpeg',
            'teacher_helps', 'help_arrives', 'beats_rivals', 'helps_when_handled', 'attention_follows', 'three_ends',
-           'after_more_steps', 'helps_pretrained', 'filter_does_more', 'more_families_help', 'pretrained_outside',
-           'works_outside', 'finds_networks', 'minds_cameras', 'claims_of', 'what_to_expect']
+           'after_more_steps', 'helps_pretrained', 'filter_does_more', 'less_to_learn_from', 'more_families_help',
+           'pretrained_outside', 'works_outside', 'finds_networks', 'minds_cameras', 'claims_of', 'what_to_expect']
 
 # %% ../../nbs/lib/tools/findings.ipynb #c1a10003
 from collections.abc import Callable, Mapping
@@ -296,6 +296,20 @@ def after_more_steps(
     rows = {(row["images"], row["what"]): row for row in chapter["twice the steps"]}
     return three_ends(rows["PNG files, raw", "STAL over alone, 1,600 steps"])
 
+# %% ../../nbs/lib/tools/findings.ipynb #4bf03060
+def _with_more_steps(
+    chapter: Mapping,  # results of 38
+) -> str:
+    "What twice the steps gain STAL and the student alone, on families left out, in words"
+    rows = {(row["what"], row["track"]): row for row in chapter["twice the steps, families"]}
+    lead = three_ends(rows["STAL over alone, 1,600 steps", "raw"])
+    gain = three_ends(rows["alone, 1,600 over 800 steps", "raw"])
+    assert verdict(*lead[1:]) == "undecided" and gain[1] > 0, "what the verdict says"
+    return (
+        f"with twice the steps, one training each, over the student alone {number_of(lead, 3)}, "
+        f"while these steps gain the student alone {number_of(gain, 3)}"
+    )
+
 # %% ../../nbs/lib/tools/findings.ipynb #4bf03059
 def helps_pretrained(results: Results) -> Claim:
     "STAL minus a pretrained student, families left out"
@@ -305,6 +319,8 @@ def helps_pretrained(results: Results) -> Claim:
     rows = {(row["images"], row["what"]): row for row in p["outside"]}
     outside = three_ends(rows["PNG files, raw", "STAL over alone"])
     assert p["ahead in every seed"] and outside[1] > 0
+    beyond = three_ends(rows["PNG files, raw", "STAL over contrast"])
+    assert verdict(*beyond[1:]) == "undecided", "what the sentence says"
     longer = after_more_steps(p)
     assert verdict(*longer[1:]) == "undecided", "what the sentence says"
     return Claim(
@@ -312,15 +328,17 @@ def helps_pretrained(results: Results) -> Claim:
         "EfficientNet-Lite0, six families of generators, one left out at a time, "
         f"{p['seeds']} seeds each; written down before",
         f"over the student alone {number_of(alone, 4)}; over the contrastive loss alone "
-        f"{number_of(contrast, 4)}",
-        "by less than matters; the teacher adds nothing that we could tell",
+        f"{number_of(contrast, 4)}; {_with_more_steps(p)}",
+        "by less than matters, and undecided with twice the steps; the teacher adds nothing that "
+        "we could tell",
         "38_pretrained_student.ipynb#The-answer-%28fig23%29",
         "**Hardly, on families of generators that were left out:** by less than "
         f"{outwards(alone[2])} in AUC, and beyond the contrastive loss by less than "
         f"{outwards(contrast[2])}. "
-        f"On collected images it is ahead in each of {p['field seeds']} trainings, by "
-        f"{outside[0]:.3f} ({outside[1]:.3f} to {outside[2]:.3f}). With twice the steps we can "
-        "tell no lead there, and none finds these images well.",
+        f"On collected images STAL is ahead of the student alone in each of {p['field seeds']} "
+        f"trainings, by {outside[0]:.3f} ({outside[1]:.3f} to {outside[2]:.3f}); of the "
+        "contrastive loss alone, undecided. With twice the steps we can tell no lead there, and "
+        "none finds these images well.",
     )
 
 # %% ../../nbs/lib/tools/findings.ipynb #b4e4d635
@@ -334,15 +352,40 @@ def filter_does_more(results: Results) -> Claim:
     most = max(w["raw"][what][2] for what in teachers)
     families = w["families"]["a high-pass filter, no teacher"]
     there = {verdict(row["low"], row["high"]) for row in w["collected"]}
-    assert "higher" not in there, "what the number says"
+    lower = [row for row in w["collected"] if verdict(row["low"], row["high"]) == "lower"]
+    assert "higher" not in there and lower, "what the number says"
     return Claim(
         "Is the loss too weak, the teacher too young, or its colours at fault?",
         "each changed by itself, one training a family; explored, not written down before",
         f"gains above {outwards(most)} excluded for each; a high-pass filter in front of the "
-        f"student, without any teacher, {number_of(sharp)} on {families} families, and on "
-        "collected images nothing that we could tell",
+        f"student, without any teacher, {number_of(sharp)} on {families} families; on collected "
+        f"images no gain that we could tell, and a loss in {len(lower)} of "
+        f"{len(w['collected'])} comparisons ({number_of(ends_of(lower[0]))})",
         "none of these, as far as we can tell; what the student sees first does more",
         "39_why.ipynb#What-each-change-does-%28fig27%29",
+    )
+
+# %% ../../nbs/lib/tools/findings.ipynb #c1a100e0
+def less_to_learn_from(results: Results) -> Claim:
+    "STAL where photographs are few, or file histories differ"
+    w = results("39_why")
+    rows = {row["trained"]: row for row in w["conditions"]}
+    leads = {
+        trained: [rows[trained][end] for end in ("STAL minus alone", "low", "high")]
+        for trained in ("30 subjects", "histories differ")
+    }
+    loss = w["raw"]["histories that differ, no teacher"]
+    assert all(verdict(*lead[1:]) == "undecided" for lead in leads.values()) and loss[2] < 0
+    return Claim(
+        "Does the teacher help where photographs are few, or where file histories differ?",
+        "STAL minus the pretrained student alone, three families left out, one training each; "
+        "written down before",
+        f"photographs of 30 subjects {number_of(leads['30 subjects'], 3)}; only photographs saved "
+        f"as JPEG once more {number_of(leads['histories differ'], 3)}, which costs the student "
+        f"alone {number_of(loss)}, and leaves the teacher an AUC of "
+        f"{rows['histories differ']['teacher']:.2f}",
+        "undecided, both; unequal file histories do much harm, most to the teacher",
+        "39_why.ipynb#Few-photographs,-unequal-histories",
     )
 
 # %% ../../nbs/lib/tools/findings.ipynb #c1a100f1
@@ -430,11 +473,11 @@ def finds_networks(results: Results) -> Claim:
     alone = n["methods"]["student alone"]
     over = n["STAL over the student"]["raw"]
     return Claim(
-        "Do they find public networks that they were not trained on?",
+        "Do small detectors find public networks that they were not trained on?",
         f"{n['networks']} networks, and photographs that a bicubic kernel enlarged, as a control",
-        f"median AUC {alone['median AUC']:.2f}, controls {alone['controls']:.2f}; after JPEG 90 "
-        f"{alone['median AUC, JPEG 90']:.2f} and {alone['controls, JPEG 90']:.2f}; STAL minus "
-        f"student undecided in {over['undecided']} of {n['networks']}",
+        f"student alone: median AUC {alone['median AUC']:.2f}, controls {alone['controls']:.2f}; "
+        f"after JPEG 90 {alone['median AUC, JPEG 90']:.2f} and {alone['controls, JPEG 90']:.2f}; "
+        f"STAL minus student undecided in {over['undecided']} of {n['networks']}",
         "as well as plain enlargement",
         "28_unseen_networks.ipynb#fig22:-who-is-found?",
     )
@@ -456,7 +499,8 @@ def minds_cameras(results: Results) -> Claim:
     return Claim(
         "Does an honest camera make a photograph look generated?",
         f"{h['photographs']} collected photographs, taken again by a neural camera, denoised by "
-        "total variation, or forged; default detector, AUC against the same as they are",
+        "total variation, or forged by a generator that the detector learned from; default "
+        "detector, AUC against the same as they are",
         f"{said}; called generated {taken['camera, network']['generated']}, "
         f"{taken['noise taken away']['generated']} and {taken['forged: vae']['generated']}",
         "hardly by a neural camera, much by a denoiser; hardly anything is called generated",
@@ -479,6 +523,7 @@ PARTS = {
         help_arrives,
         helps_pretrained,
         filter_does_more,
+        less_to_learn_from,
         beats_rivals,
         helps_when_handled,
         attention_follows,

@@ -127,7 +127,7 @@ EVIDENCE = {
     "25_heatmaps": "Grad-CAM, and whether it follows the tail",
     "26_collected": "collected images, and a folder of your own",
     "27_published": "what others have published",
-    "28_unseen_networks": "the shipped detectors on networks that they do not know",
+    "28_unseen_networks": "small detectors on networks that they do not know",
     "29_honest_cameras": "photographs that a camera treated, and nobody forged",
 }
 RIVALS = {

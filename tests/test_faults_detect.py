@@ -64,7 +64,8 @@ def test_a_detector_that_was_just_trained_is_used_everywhere(stal, trained):
     student = trained / "mine" / "student.safetensors"
     for name in (student, student.parent, student.with_suffix(".json")):
         result = stal(f"detect holiday --detector {name}")
-        assert result.exit_code == 0 and "detector: STAL; generated from" in result.stdout
+        assert result.exit_code == 0
+        assert "detector: mine/student.safetensors (STAL); generated from" in result.stdout
     assert stal(f"evaluate {student} {trained / 'set'} --crop 64").exit_code == 0
     assert stal(f"compare {student} student-0 {trained / 'set'} --crop 64").exit_code == 0
     loaded, _ = load_student(student)
@@ -81,7 +82,8 @@ def test_a_card_needs_no_more_than_what_builds_the_network(stal, trained):
     refused = stal("detect holiday --detector bare/student.safetensors")
     assert refused.exit_code == 2 and "its card states no threshold" in refused.stderr
     result = stal("detect holiday --detector bare --threshold 0 --json all.json --heatmap heat")
-    assert result.exit_code == 0 and "detector: small; generated from 0.00" in result.stdout
+    assert result.exit_code == 0
+    assert "detector: bare/student.safetensors (small); generated from 0.00" in result.stdout
     assert json.loads((stal.folder / "all.json").read_text())["detector"]["seed"] is None
     line = f"evaluate bare/student.safetensors {trained / 'set'} --crop 64 --threshold 0"
     assert stal(line).exit_code == 0

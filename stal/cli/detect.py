@@ -459,13 +459,20 @@ def _look_before(paths: Sequence[Path], detector: str, threshold: float | None) 
     weights_named(detector)
     _finite([threshold] if threshold is not None else [], "--threshold")
 
+# %% ../../nbs/lib/cli/detect.ipynb #f9fad6ac
+def _called(detector: str) -> str:
+    "A shipped detector by its name, another one by its file"
+    from stal.detectors.named import detectors_folder, weights_named
+
+    file = weights_named(detector)
+    is_shipped = file.parent == detectors_folder()
+    return file.stem if is_shipped else f"{file.parent.name}/{file.name}"
+
 # %% ../../nbs/lib/cli/detect.ipynb #f9fad6ab
 def _loaded(detector: str, threshold: float | None, heatmap: Path | None) -> tuple:
     "Detector, card and limits. Raises ValueError or OSError for what cannot be used."
-    from stal.detectors.named import weights_named
-
     model, card = named_detector(detector)
-    card = {"detector": weights_named(detector).stem} | card
+    card = {"detector": _called(detector)} | card
     limits = limits_of(card, threshold, detector)
     if heatmap is not None:
         _check_heatmaps(model)

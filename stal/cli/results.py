@@ -48,6 +48,7 @@ STUDIES = {
     "fewer-families": Extent(1, 800, 0, 0),
     "fewest-families": Extent(1, 800, 0, 0),
     "unequal-families": Extent(1, 800, 0, 0),
+    "camera-families": Extent(1, 800, 0, 0),
 }
 
 # %% ../../nbs/lib/cli/results.ipynb #0df03d48
@@ -101,7 +102,8 @@ def _of_families(study: str, sources: Sources):  # Study
     lite0_tensors()
     photographs, decoders, collected, kept = sources
     if study != "families-field":
-        made = families.families_study(photographs, decoders, kept)
+        further = (families.CAMERA,) if study == "camera-families" else ()
+        made = families.families_study(photographs, decoders, kept, further=further)
         return replace(made, name=study)
     return families.families_field_study(photographs, decoders, collected, kept)
 
@@ -204,6 +206,7 @@ def _jobs_of(study: str, extent: Extent) -> list:  # of Job
         "fewer-families": questions.fewer_jobs,
         "fewest-families": partial(questions.fewer_jobs, subjects=10),
         "unequal-families": questions.unequal_jobs,
+        "camera-families": questions.camera_jobs,
     }
     jobs = [job for seed in range(extent.seeds) for job in jobs_of[study](seed)]
     stored = STUDIES[study].steps

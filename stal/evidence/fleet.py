@@ -29,10 +29,11 @@ from ..detectors.student import build_student
 from ..detectors.teacher import TeacherSettings
 from ..detectors.together import Plan, teach, train_together
 from ..detectors.training import Settings, Training
+from .families import half_from_camera
 from .material import Study, validation_of, with_history
 from .metrics import best_threshold
 from .probe import BLOCKS, central_sights, missed_and_all, sights_of
-from .questions import APART, MAIN, Job, Way
+from .questions import APART, MAIN, Condition, Job, Way
 from .runs import keep_student, table_digest, table_text, teacher_scores, tracks_of
 
 # %% ../../nbs/lib/evidence/fleet.ipynb #d4000008
@@ -48,14 +49,16 @@ def _settings_for(
 # %% ../../nbs/lib/evidence/fleet.ipynb #4e90d1d6
 def _memory_of(
     study: Study,
-    alike: bool = True,  # False: only photographs were saved once more
+    condition: Condition,
 ) -> Resident:
     "Its training images in the memory of the device, put there once"
     held = study.__dict__.setdefault("memories", {})
-    if alike not in held:
+    kind = condition.alike, condition.camera
+    if kind not in held:
         device = "cuda" if torch.cuda.is_available() else "cpu"
-        held[alike] = Resident(study.train if alike else with_history(study.train), device)
-    return held[alike]
+        pairs = half_from_camera(study.train) if condition.camera else study.train
+        held[kind] = Resident(pairs if condition.alike else with_history(pairs), device)
+    return held[kind]
 
 # %% ../../nbs/lib/evidence/fleet.ipynb #ff8a98a4
 def batches_for(
@@ -68,7 +71,7 @@ def batches_for(
     alignment = Alignment() if c.blends else Alignment(0.0, 0.0)
     members = c.family.split("+")
     return ResidentBatches(
-        _memory_of(study, c.alike), c.steps, study.size, 16, c.seed, members, groups, alignment
+        _memory_of(study, c), c.steps, study.size, 16, c.seed, members, groups, alignment
     )
 
 # %% ../../nbs/lib/evidence/fleet.ipynb #d4000010

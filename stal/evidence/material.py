@@ -34,7 +34,7 @@ from ..core.progress import progress_bar
 from ..data.pairs import Pairs, match_jpeg, pair_up
 from ..detectors.scoring import Validation
 from .design import COMPARISON, CONTROLS, HEADED, RIVALS
-from ..generators.drawing import drawn
+from ..generators.drawing import drawn_each
 from ..generators.material import binned
 from ..generators.public import public_autoencoders
 from ..generators.zoo import load_generator
@@ -248,10 +248,7 @@ def free_draws(
     n: int,  # images of each member
 ) -> dict[str, Tensor]:  # member → [n, 3, 64, 64], uint8
     "What the members draw that draw from nothing"
-    return {
-        name: bytes_of(drawn(name, n, seed=1)[0])
-        for name in progress_bar(DRAWN_BY, desc="drawing", unit="generator")
-    }
+    return {name: bytes_of(images) for name, (images, _) in drawn_each(DRAWN_BY, n, 1).items()}
 
 # %% ../../nbs/lib/evidence/material.ipynb #3d133d7f
 def reworked(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALONE', 'HELPED', 'MAIN', 'PULLS', 'TEACHERS', 'CLEAN_VIEW', 'BODIES', 'PAIR', 'STUDENT_ALONE', 'STUDENTS', 'APART',
            'Way', 'Condition', 'Job', 'left_out_conditions', 'primary_jobs', 'why_jobs', 'longer_jobs', 'carry_jobs',
-           'further_jobs', 'unblended_jobs', 'fewer_jobs', 'unequal_jobs', 'field_jobs']
+           'further_jobs', 'unblended_jobs', 'fewer_jobs', 'unequal_jobs', 'camera_jobs', 'field_jobs']
 
 # %% ../../nbs/lib/evidence/questions.ipynb #d3000003
 from dataclasses import dataclass, field, replace
@@ -97,6 +97,7 @@ class Condition:
     subjects: int = 0  # of the photographs; 0: all
     blends: bool = True  # forgeries may be mixed with their photograph
     alike: bool = True  # False: only photographs were saved as JPEG once more
+    camera: bool = False  # every other photograph comes from a neural camera
 
     @property
     def words(self) -> str:
@@ -105,6 +106,7 @@ class Condition:
         parts += [f"{self.subjects} subjects"] if self.subjects else []
         parts += [] if self.blends else ["no blends"]
         parts += [] if self.alike else ["JPEG mismatch"]
+        parts += ["neural camera"] if self.camera else []
         return "".join(f", {part}" for part in parts)
 
 # %% ../../nbs/lib/evidence/questions.ipynb #ce0e8277
@@ -260,6 +262,17 @@ def unequal_jobs(
 ) -> list[Job]:
     "The student alone and with STAL, where only photographs were saved as JPEG once more"
     return _on_three("unequal", PAIR, seed, alike=False)
+
+# %% ../../nbs/lib/evidence/questions.ipynb #d3000042
+def camera_jobs(
+    seed: int,
+) -> list[Job]:
+    "The student alone, as usual and where every other photograph comes from a neural camera"
+    return [
+        job
+        for camera in (False, True)
+        for job in _on_three("camera", STUDENT_ALONE, seed, camera=camera)
+    ]
 
 # %% ../../nbs/lib/evidence/questions.ipynb #5b2f3077
 def field_jobs(

@@ -5,18 +5,19 @@
 # %% auto #0
 __all__ = ['PACKAGE', 'SOURCES', 'BATCH', 'Images', 'to_8_bits', 'reconstruct', 'batch_sizes', 'draw', 'psnr', 'source_of',
            'is_module', 'imports_of', 'modules_behind', 'code_digest', 'cache_key', 'serves', 'kept_images',
-           'keep_images', 'draw_alike', 'draw_and_keep', 'drawn']
+           'keep_images', 'draw_alike', 'draw_and_keep', 'drawn', 'drawn_each']
 
 # %% ../../nbs/lib/generators/drawing.ipynb #c3b74a77
 import ast
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterable
 from importlib.util import resolve_name
 from pathlib import Path
 
 import torch
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from torch import Tensor, nn
 
 import stal
@@ -24,6 +25,7 @@ from ..core import storage
 from ..core.compat import THREADS, threads
 from ..core.images import bytes_of
 from ..core.paths import project_root
+from ..core.progress import progress_bar
 from .material import held_out
 from .zoo import load_generator, recipe_of, zoo_folder
 
@@ -238,7 +240,8 @@ def drawn(
     n: int,  # images, for a member that draws from nothing
     seed: int = 0,  # of its noise
     cache: Path | None = None,  # default: runs/cache of the project
-) -> Images:  # as `draw` gives them
+    wait: bool = True,  # for another process that is drawing the same
+) -> Images | None:  # as `draw` gives them; None: another process is drawing them
     "Images of a shipped member, kept for the next one who asks; two who ask at once draw once"
     try:
         folder = cache or project_root() / "runs" / "cache"
@@ -246,7 +249,21 @@ def drawn(
         if images := kept_images(folder, stem, n):
             return images
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / f"{name}-{seed}.lock"):
+        with FileLock(folder / f"{name}-{seed}.lock", timeout=-1 if wait else 0):
             return kept_images(folder, stem, n) or draw_and_keep(folder, stem, name, n, seed)
+    except Timeout:
+        return None
     except OSError:  # outside a clone, or in a folder that cannot be written
         return draw_alike(load_generator(name), n, seed)
+
+# %% ../../nbs/lib/generators/drawing.ipynb #2d117c21
+def drawn_each(
+    names: Iterable[str],  # of shipped members
+    n: int,  # images, for members that draw from nothing
+    seed: int = 0,  # of their noise
+    cache: Path | None = None,  # default: runs/cache of the project
+) -> dict[str, Images]:  # in the order of names
+    "Images of several members; what another process is drawing comes last"
+    names = progress_bar(list(names), desc="drawing", unit="generator")
+    found = {name: drawn(name, n, seed, cache, wait=False) for name in names}
+    return {name: images or drawn(name, n, seed, cache) for name, images in found.items()}

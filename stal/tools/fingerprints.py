@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['PACKAGE', 'digest', 'read_cells', 'source_digest', 'code_of', 'references', 'imported_names', 'module_file',
-           'modules_below', 'mentioned', 'modules_used', 'digest_files', 'data_used', 'is_outcome', 'results_used',
-           'inputs', 'fingerprint']
+           'modules_below', 'mentioned', 'modules_used', 'digest_files', 'data_used', 'is_outcome', 'is_named',
+           'results_used', 'inputs', 'fingerprint']
 
 # %% ../../nbs/lib/tools/fingerprints.ipynb #54b9a8fc
 import ast
@@ -161,19 +161,30 @@ def is_outcome(
     "Whether a chapter wrote it: such files are named after their chapter, which has a number"
     return file.name[0].isdigit() and file.suffix == ".json"
 
+# %% ../../nbs/lib/tools/fingerprints.ipynb #697c9f40
+def is_named(
+    file: Path,  # in data/results
+    texts: set[str],  # that occur in the code
+) -> bool:
+    "Whether the code names a stored file, or a part of its name up to a hyphen or from one on"
+    name = file.stem.removeprefix("study_")
+    joints = [place for place, letter in enumerate(name) if letter in "-_"]
+    parts = {name[: place + 1] for place in joints} | {name[place:] for place in joints}
+    return bool(texts & {name, file.stem, file.name, *parts})
+
 # %% ../../nbs/lib/tools/fingerprints.ipynb #4ee90601
 def results_used(
     root: Path,  # the project
     output: Path,  # where results of this run are
     code: str,  # of the chapter
-    library: str,  # code of the modules that it uses
+    texts: set[str],  # that occur in it, or in modules that it uses
 ) -> dict[str, str]:  # what → digest
     "Stored studies and results of other chapters, where they are read"
     used = {}
     stored = root / "data" / "results"
-    if "read_study" in code + library:
-        files = (f for f in sorted(stored.rglob("*")) if f.is_file() and not is_outcome(f))
-        used["studies"] = digest(*(f"{f.name} {sha256_of_file(f)}" for f in files))
+    named = [f for f in sorted(stored.glob("*")) if not is_outcome(f) and is_named(f, texts)]
+    if named:
+        used["studies"] = digest(*(f"{f.name} {sha256_of_file(f)}" for f in named))
     if "load_results" in code:
         places = [*stored.glob("*.json"), *(output / "data" / "results").glob("*.json")]
         latest = {f.name: sha256_of_file(f) for f in places if is_outcome(f)}
@@ -195,12 +206,13 @@ def inputs(
     code = code_of(notebook)
     modules = {m: module_file(root, m).read_text("utf-8") for m in modules_used(root, code)}
     texts = set().union(*(references(text)[1] for text in (code, *modules.values())))
+    texts |= {value for value in parameters.values() if isinstance(value, str)}
     return {
         "source": source_digest(notebook),
         "parameters": json.dumps(parameters, sort_keys=True),
         **{module: digest(text) for module, text in modules.items()},
         **data_used(root, texts),
-        **results_used(root, output or root, code, "\n".join(modules.values())),
+        **results_used(root, output or root, code, texts),
     }
 
 # %% ../../nbs/lib/tools/fingerprints.ipynb #1d95f2c0

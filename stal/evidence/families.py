@@ -129,15 +129,20 @@ class CameraReworker(nn.Module):
 def half_from_camera(
     pairs: Pairs,  # with versions by CAMERA
 ) -> Pairs:  # twice as many: each photograph as it is, and as the camera takes it
-    "Half of the photographs come from the camera; forgeries stay as they are"
+    """Each photograph stands beside the camera's picture of it, with the same forgeries.
+
+    Which of the two comes first alternates, because of every other image a `Resident` halves the
+    chroma when it makes JPEG versions.
+    """
     both = zip(pairs.reals, pairs.fakes[CAMERA])
+    reals = [image for k, one in enumerate(both) for image in (one[::-1] if k % 2 else one)]
     fakes = {
         name: [image for image in images for _ in range(2)]
         for name, images in pairs.fakes.items()
         if name != CAMERA
     }
     groups = [group for group in pairs.groups for _ in range(2)]
-    return Pairs([image for one in both for image in one], fakes, groups)
+    return Pairs(reals, fakes, groups)
 
 # %% ../../nbs/lib/evidence/families.ipynb #f0a00013
 def load_member(

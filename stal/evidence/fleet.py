@@ -51,10 +51,11 @@ def _memory_of(
     study: Study,
     condition: Condition,
 ) -> Resident:
-    "Its training images in the memory of the device, put there once"
+    "Its training images in the memory of the device, which has room for one kind at a time"
     held = study.__dict__.setdefault("memories", {})
     kind = condition.alike, condition.camera
     if kind not in held:
+        held.clear()
         device = "cuda" if torch.cuda.is_available() else "cpu"
         pairs = half_from_camera(study.train) if condition.camera else study.train
         held[kind] = Resident(pairs if condition.alike else with_history(pairs), device)

@@ -97,7 +97,7 @@ class Condition:
     subjects: int = 0  # of the photographs; 0: all
     blends: bool = True  # forgeries may be mixed with their photograph
     alike: bool = True  # False: only photographs were saved as JPEG once more
-    camera: bool = False  # every other photograph comes from a neural camera
+    camera: bool = False  # in half of the pairs the photograph comes from a neural camera
 
     @property
     def words(self) -> str:
@@ -267,7 +267,7 @@ def unequal_jobs(
 def camera_jobs(
     seed: int,
 ) -> list[Job]:
-    "The student alone, as usual and where every other photograph comes from a neural camera"
+    "The student alone, as usual and where half of the photographs come from a neural camera"
     return [
         job
         for camera in (False, True)

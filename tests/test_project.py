@@ -338,10 +338,16 @@ def test_rivals_with_pretrained_eyes_stand_beside_the_stored_study(name):
             assert len(chosen) == 5 and {"level", "val_auc"} == set(chosen[0])
 
 
+def test_only_chapters_read_studies(root):
+    "So that a further study makes only those chapters stale that name it (`tools.fingerprints`)"
+    modules = {file: file.read_text("utf-8") for file in (root / "stal").rglob("*.py")}
+    assert [file.name for file, code in modules.items() if "read_study(" in code] == ["scores.py"]
+
+
 def test_stored_studies_of_families_are_complete():
     "Each family was left out, with every way of the primary study and as many seeds"
     from stal.evidence.carrying import known_to
-    from stal.evidence.families import FAMILIES, left_out
+    from stal.evidence.families import CAMERA, FAMILIES, left_out
     from stal.evidence.questions import MAIN
     from stal.evidence.scores import read_study
     from stal.evidence.tables import families
@@ -351,14 +357,19 @@ def test_stored_studies_of_families_are_complete():
     further = read_study("why-families")
     carry = read_study("carry-families")
     longer = read_study("longer-families")
-    some = [read_study(f"{name}-families") for name in ("unequal", "fewer", "unblended")]
+    names = ("unequal", "fewer", "fewest", "unblended", "further")
+    some = [read_study(f"{name}-families") for name in names]
     assert all(study.table.equals(primary.table) for study in (longer, *some))
     assert {left_out(family) for family in families(longer)} == {*FAMILIES}
     assert {known_to(trained_on)[0] for trained_on in families(carry)} == {*FAMILIES}
     assert carry.table.equals(primary.table)
     assert {left_out(family) for family in families(primary)} == {*FAMILIES}
     assert further.table.equals(primary.table)
-    for study in (primary, outside, further, carry, longer, *some):
+    camera = read_study("camera-families")
+    versions = camera.table.generator == CAMERA
+    assert camera.table[~versions].reset_index(drop=True).equals(primary.table)
+    assert versions.sum() == (camera.table.label == 0).sum(), "a picture of each photograph"
+    for study in (primary, outside, further, carry, longer, camera, *some):
         shape = (len(study.about["tracks"]), len(study.table))
         assert all(s.shape == shape and s.isfinite().all() for s in study.scores.values())
         for key in study.scores:
@@ -381,7 +392,10 @@ def test_stored_studies_of_families_are_complete():
         "carry-families",
         "unequal-families",
         "fewer-families",
+        "fewest-families",
         "unblended-families",
+        "further-families",
+        "camera-families",
     ],
 )
 def test_stored_studies_of_families_are_what_the_command_trains(name):

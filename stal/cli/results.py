@@ -98,11 +98,14 @@ def _of_families(study: str, sources: Sources):  # Study
     "A study of families of generators; versions by all of them are made first"
     from stal.detectors.backbones import lite0_tensors
     from stal.evidence import families
+    from stal.generators.cameras import load_camera
 
     lite0_tensors()
     photographs, decoders, collected, kept = sources
     if study != "families-field":
         further = (families.CAMERA,) if study == "camera-families" else ()
+        if further:
+            load_camera()  # says at once whether its package is missing
         made = families.families_study(photographs, decoders, kept, further=further)
         return replace(made, name=study)
     return families.families_field_study(photographs, decoders, collected, kept)

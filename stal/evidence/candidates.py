@@ -212,7 +212,7 @@ def write_default(
         "small": before.get("small", before["default"]),
         "chosen_by": CHOSEN_BY,
         "merit": election.ranking.round(4).to_dict(),
-        "small_chosen_by": before.get("small_chosen_by", before["chosen_by"]),
+        "small_chosen_by": before["small_chosen_by" if "small" in before else "chosen_by"],
         "val_auc": before["val_auc"],
     }
     storage.write_files({file: storage.card_text(about)})

@@ -125,7 +125,7 @@ class CameraReworker(nn.Module):
 
         return 2 * neural_camera((images + 1) / 2) - 1
 
-
+# %% ../../nbs/lib/evidence/families.ipynb #f0a00063
 def half_from_camera(
     pairs: Pairs,  # with versions by CAMERA
 ) -> Pairs:  # twice as many: each photograph as it is, and as the camera takes it
@@ -149,7 +149,7 @@ def load_member(
     name: str,  # of MEMBERS, of data/wild.yml, or CAMERA
     decoders: str | Path,  # folder of public autoencoders
 ) -> nn.Module:  # with a method `reconstruct`
-    "A generator of a family. Raises what `load_wild` and `public_autoencoders` raise."
+    "A generator of a family, or CAMERA. Raises what `load_wild`, `public_autoencoders` raise."
     if name == CAMERA:
         return CameraReworker()
     if name in FAMILIES["zoo"]:

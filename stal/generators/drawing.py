@@ -264,6 +264,10 @@ def drawn_each(
     cache: Path | None = None,  # default: runs/cache of the project
 ) -> dict[str, Images]:  # in the order of names
     "Images of several members; what another process is drawing comes last"
-    names = progress_bar(list(names), desc="drawing", unit="generator")
-    found = {name: drawn(name, n, seed, cache, wait=False) for name in names}
-    return {name: images or drawn(name, n, seed, cache) for name, images in found.items()}
+    found = dict.fromkeys(names)
+    with progress_bar(total=len(found), desc="drawing", unit="generator") as bar:
+        for wait in (False, True):
+            for name in [name for name, images in found.items() if images is None]:
+                found[name] = drawn(name, n, seed, cache, wait)
+                bar.update(found[name] is not None)
+    return found

@@ -166,7 +166,7 @@ def is_named(
     file: Path,  # in data/results
     texts: set[str],  # that occur in the code
 ) -> bool:
-    "Whether the code names a stored file, or a part of its name up to a hyphen or from one on"
+    "Whether the code names a stored file, or the part of its name before or after a - or _"
     name = file.stem.removeprefix("study_")
     joints = [place for place, letter in enumerate(name) if letter in "-_"]
     parts = {name[: place + 1] for place in joints} | {name[place:] for place in joints}
@@ -177,13 +177,14 @@ def results_used(
     root: Path,  # the project
     output: Path,  # where results of this run are
     code: str,  # of the chapter
-    texts: set[str],  # that occur in it, or in modules that it uses
+    own: set[str],  # texts that occur in it, or in its parameters
+    texts: set[str],  # likewise, or in modules that it uses
 ) -> dict[str, str]:  # what → digest
     "Stored studies and results of other chapters, where they are read"
     used = {}
     stored = root / "data" / "results"
-    named = [f for f in sorted(stored.glob("*")) if not is_outcome(f) and is_named(f, texts)]
-    if named:
+    files = [f for f in sorted(stored.glob("*")) if f.is_file() and not is_outcome(f)]
+    if named := [f for f in files if is_named(f, own if f.name.startswith("study_") else texts)]:
         used["studies"] = digest(*(f"{f.name} {sha256_of_file(f)}" for f in named))
     if "load_results" in code:
         places = [*stored.glob("*.json"), *(output / "data" / "results").glob("*.json")]
@@ -205,14 +206,14 @@ def inputs(
     notebook = root / "nbs" / f"{name}.ipynb"
     code = code_of(notebook)
     modules = {m: module_file(root, m).read_text("utf-8") for m in modules_used(root, code)}
-    texts = set().union(*(references(text)[1] for text in (code, *modules.values())))
-    texts |= {value for value in parameters.values() if isinstance(value, str)}
+    own = references(code)[1] | {v for v in parameters.values() if isinstance(v, str)}
+    texts = own.union(*(references(text)[1] for text in modules.values()))
     return {
         "source": source_digest(notebook),
         "parameters": json.dumps(parameters, sort_keys=True),
         **{module: digest(text) for module, text in modules.items()},
         **data_used(root, texts),
-        **results_used(root, output or root, code, texts),
+        **results_used(root, output or root, code, own, texts),
     }
 
 # %% ../../nbs/lib/tools/fingerprints.ipynb #1d95f2c0

@@ -131,8 +131,8 @@ def half_from_camera(
 ) -> Pairs:  # twice as many: each photograph as it is, and as the camera takes it
     """Each photograph stands beside the camera's picture of it, with the same forgeries.
 
-    Which of the two comes first alternates, because of every other image a `Resident` halves the
-    chroma when it makes JPEG versions.
+    Which of the two comes first alternates: where a `Resident` makes JPEG versions, it halves the
+    chroma of every other image.
     """
     both = zip(pairs.reals, pairs.fakes[CAMERA])
     reals = [image for k, one in enumerate(both) for image in (one[::-1] if k % 2 else one)]
@@ -296,6 +296,8 @@ def _material(
 ) -> tuple[Pairs, list[str], dict]:  # all versions, subject of each photograph, parts of subjects
     paths, subjects = read_subjects(Path(photographs))
     known = usable(paths)
+    if not known:
+        raise ValueError(f"{show_path(photographs)}: no photograph in it can be used")
     subjects = [subject for path, subject in zip(paths, subjects) if path in set(known)]
     pairs = versions_of(known, decoders, Path(kept) / "versions", processes, members)
     return pairs, subjects, split_subjects(subjects)
